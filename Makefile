@@ -1,0 +1,44 @@
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## start everything in one process: API, workers, Temporal with its Web UI, store (data in .twtr/)
+	go run ./dev
+
+.PHONY: migrate
+migrate: ## bring the store's schema up to date
+	go run ./cmd/twtr migrate
+
+.PHONY: test
+test: ## run all tests, those of the Cassandra store and end-to-end ones too
+	@scripts/test.sh
+
+.PHONY: test-unit
+test-unit: ## run the tests that need nothing but Go
+	GOWORK=off go test ./...
+
+# Each module by its own go.mod; the workspace is only a convenience, checked by the last line but one.
+.PHONY: lint
+lint: export GOWORK := off
+lint: ## check format, code, workflow determinism, go.mod files and scripts
+	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not in gofmt's format:"; echo "$$files"; exit 1; }
+	go vet ./...
+	go -C dev vet ./...
+	linter=$$(scripts/tools.sh golangci-lint) && "$$linter" run ./... && cd dev && "$$linter" run ./...
+	"$$(scripts/tools.sh workflowcheck)" ./workflows/...
+	go mod tidy -diff
+	go -C dev mod tidy -diff
+	GOWORK= go list -deps ./dev ./cmd/twtr >/dev/null
+	@if python3 -m pip --version >/dev/null 2>&1; then set -x; "$$(scripts/tools.sh shellcheck)" .ci/run scripts/*.sh; \
+	else echo "NOT CHECKED: the shell scripts (no Python with pip to install shellcheck)"; fi
+
+.PHONY: build
+build: ## make bin/twtr, static
+	CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/twtr ./cmd/twtr
+
+.PHONY: clean
+clean: ## remove what was built (not the data in .twtr/)
+	rm -rf bin

@@ -1,0 +1,133 @@
+// Package api is twtr over HTTP: it checks what comes in, reads from the store, and has all that changes data done by
+// Temporal workflows, whose answer it waits for.
+//
+// A handler parses, calls, and returns a body or an error; only respond.go writes responses and knows status codes.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin"
+	"go.temporal.io/sdk/client"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/seal"
+	"github.com/twtr-dev/twtr/internal/telemetry"
+)
+
+const (
+	// requestTimeout is within which every request is answered.
+	requestTimeout = 5 * time.Second
+	// maxBody is the length of the longest request body, in bytes.
+	maxBody = 64 << 10
+)
+
+// Config is what the API is made of; all of it is needed.
+type Config struct {
+	Store    twtr.Store
+	Temporal client.Client
+	// AuthKeys sign and verify access tokens: the first signs, all verify.
+	AuthKeys []Key
+	// SealKey is the secret that keeps new users' secrets out of Temporal; the workers of domain users have the same.
+	SealKey string
+	Logger  *slog.Logger
+	Metrics *telemetry.Metrics
+}
+
+// API answers HTTP requests.
+type API struct {
+	store    twtr.Store
+	temporal client.Client
+	tokens   *tokens
+	hasher   *hasher
+	sealer   *seal.Sealer
+	cursors  cursors
+	log      *slog.Logger
+	gin      *gin.Engine
+}
+
+// New makes the API.
+func New(c Config) (*API, error) {
+	sealer, err := seal.New(c.SealKey)
+	if err != nil {
+		return nil, err
+	}
+	a := &API{
+		store:    c.Store,
+		temporal: c.Temporal,
+		tokens:   newTokens(c.AuthKeys, time.Now),
+		hasher:   newHasher(),
+		sealer:   sealer,
+		cursors:  cursors{key: seal.Key(c.SealKey, "cursor")},
+		log:      c.Logger,
+	}
+	gin.SetMode(gin.ReleaseMode)
+	g := gin.New()
+	// A client must not choose the address it is known by.
+	if err := g.SetTrustedProxies(nil); err != nil {
+		return nil, err
+	}
+	g.HandleMethodNotAllowed = true
+	g.RedirectTrailingSlash = false
+	g.UseRawPath = true // so that an encoded slash is part of a name, and the name is not found
+	g.Use(
+		otelgin.Middleware("twtr", otelgin.WithMeterProvider(c.Metrics.Provider)),
+		a.requestID, a.accessLog, a.recover, limit,
+	)
+	g.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok") })
+	g.GET("/readyz", a.answer(a.ready))
+	g.GET("/metrics", gin.WrapH(c.Metrics.Handler()))
+	for _, r := range a.routes() {
+		handlers := []gin.HandlerFunc{a.answer(r.handle)}
+		if r.auth {
+			handlers = []gin.HandlerFunc{a.authenticate, handlers[0]}
+		}
+		g.Handle(r.method, r.path, handlers...)
+	}
+	g.NoRoute(a.answer(func(*gin.Context) (any, error) {
+		return nil, twtr.Errorf(twtr.NotFound, "there is nothing at this path")
+	}))
+	g.NoMethod(a.answer(func(c *gin.Context) (any, error) {
+		return nil, twtr.Errorf(twtr.WrongMethod, "this path does not take %s", c.Request.Method)
+	}))
+	a.gin = g
+	return a, nil
+}
+
+// ServeHTTP implements [http.Handler].
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.gin.ServeHTTP(w, r) }
+
+// handler does one call. What it returns is the data of the answer, or a [page] of a list.
+type handler func(*gin.Context) (any, error)
+
+type route struct {
+	method, path string
+	auth         bool // needs an access token; then username(c) is who it is
+	handle       handler
+}
+
+// routes are all the calls; each domain has its own in its file.
+func (a *API) routes() []route {
+	var all []route
+	for _, domain := range [][]route{a.userRoutes(), a.tweetRoutes(), a.followerRoutes(), a.feedRoutes()} {
+		all = append(all, domain...)
+	}
+	return all
+}
+
+// ready tells whether the dependencies answer.
+func (a *API) ready(c *gin.Context) (any, error) {
+	ctx, cancel := context.WithTimeout(c.Request.Context(), 2*time.Second)
+	defer cancel()
+	if err := a.store.Ping(ctx); err != nil {
+		return nil, &twtr.Error{Code: twtr.Unavailable, Message: "the store does not answer", Err: err}
+	}
+	if _, err := a.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return nil, &twtr.Error{Code: twtr.Unavailable, Message: "Temporal does not answer", Err: err}
+	}
+	return "ready", nil
+}

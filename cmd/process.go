@@ -1,0 +1,232 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/internal/seal"
+	"github.com/twtr-dev/twtr/internal/telemetry"
+	"github.com/twtr-dev/twtr/internal/temporalclient"
+	"github.com/twtr-dev/twtr/workers"
+	"github.com/twtr-dev/twtr/workflows"
+)
+
+// Process is what the API and the workers have in common: settings, log, metrics, and the connections.
+type Process struct {
+	settings *Settings
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	store    twtr.Store
+	temporal client.Client
+}
+
+// Connect opens the store and connects to Temporal, at temporalAddr or, if that is empty, where the TEMPORAL_* settings
+// say. The log goes to logs, a JSON object a line.
+func Connect(ctx context.Context, s *Settings, temporalAddr string, logs io.Writer) (*Process, error) {
+	level, err := s.logLevel()
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{settings: s, log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: level}))}
+	if p.metrics, err = telemetry.New(); err != nil {
+		return nil, err
+	}
+	e, err := s.engine()
+	if err != nil {
+		return nil, err
+	}
+	options, err := temporalclient.Options(temporalAddr, p.log, p.metrics.Temporal())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if p.store, err = e.open(ctx, s); err != nil {
+		return nil, err
+	}
+	if p.temporal, err = temporalclient.Dial(ctx, options, workflows.SearchAttributes); err != nil {
+		p.store.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close ends the connections.
+func (p *Process) Close() {
+	p.temporal.Close()
+	p.store.Close()
+}
+
+// httpDrain is for how long the API lets requests in hand end; their own deadline is shorter.
+const httpDrain = 8 * time.Second
+
+// ServeAPI answers HTTP requests until ctx ends, and then those that are in hand.
+func (p *Process) ServeAPI(ctx context.Context) error {
+	keys, err := p.settings.authKeys()
+	if err != nil {
+		return err
+	}
+	sealKey, err := p.settings.sealKey()
+	if err != nil {
+		return err
+	}
+	handler, err := api.New(api.Config{Store: p.store, Temporal: p.temporal, AuthKeys: keys, SealKey: sealKey, Logger: p.log, Metrics: p.metrics})
+	if err != nil {
+		return err
+	}
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.settings.HTTPAddr())
+	if err != nil {
+		return fmt.Errorf("the API: %w", err)
+	}
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second, // longer than a request's deadline
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
+	}
+	p.log.InfoContext(ctx, "API listens", "addr", listener.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpDrain)
+		defer cancel()
+		return server.Shutdown(drain)
+	})
+	return g.Wait()
+}
+
+// RunWorkers works on the task queues of those domains until ctx ends, and then lets what is in hand end, or hands it over.
+func (p *Process) RunWorkers(ctx context.Context, domains ...string) error {
+	sealKey, err := p.settings.sealKey()
+	if err != nil {
+		return err
+	}
+	sealer, err := seal.New(sealKey)
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, domain := range domains {
+		w, err := workers.New(p.temporal, domain, workers.Dependencies{Store: p.store, Unseal: sealer.Unseal})
+		if err != nil {
+			return usageError{err}
+		}
+		g.Go(func() error {
+			if err := w.Start(); err != nil {
+				return fmt.Errorf("worker %s: %w", domain, err)
+			}
+			p.log.InfoContext(ctx, "worker polls", "domain", domain)
+			<-ctx.Done()
+			w.Stop()
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+func apiCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "api",
+		Short: "Serve the HTTP API",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			// Before anything is connected to: a process without a secret says so at once.
+			if _, err := s.authKeys(); err != nil {
+				return err
+			}
+			if _, err := s.sealKey(); err != nil {
+				return err
+			}
+			p, err := Connect(c.Context(), s, "", c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			return p.ServeAPI(c.Context())
+		},
+	}
+}
+
+func workerCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:       "worker DOMAIN|all",
+		Short:     "Work on the task queue of one domain, or of all",
+		Args:      usageArgs(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
+		ValidArgs: append(workers.Domains(), "all"),
+		RunE: func(c *cobra.Command, args []string) error {
+			if _, err := s.sealKey(); err != nil {
+				return err
+			}
+			p, err := Connect(c.Context(), s, "", c.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			if args[0] == "all" {
+				args = workers.Domains()
+			}
+			return p.RunWorkers(c.Context(), args...)
+		},
+	}
+}
+
+// usageArgs makes wrong arguments a usage error.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError{fmt.Errorf("%w; usage: %s", err, c.UseLine())}
+		}
+		return nil
+	}
+}
+
+func healthcheckCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Ask the API on this machine whether it is alive; the exit code is the answer",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			host, port, err := net.SplitHostPort(s.HTTPAddr())
+			if err != nil {
+				return usageError{fmt.Errorf("http.addr: %w", err)}
+			}
+			if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+				host = "127.0.0.1"
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), 3*time.Second)
+			defer cancel()
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+			if err != nil {
+				return err
+			}
+			response, err := http.DefaultClient.Do(request)
+			if err != nil {
+				return err
+			}
+			defer response.Body.Close()
+			if response.StatusCode != http.StatusOK {
+				return fmt.Errorf("the API answers %s", response.Status)
+			}
+			return nil
+		},
+	}
+}

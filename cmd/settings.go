@@ -1,0 +1,170 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"github.com/spf13/viper"
+
+	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/store/cassandra"
+)
+
+// setting is one row of the list of all settings. Key a.b_c is flag --a-b-c, environment variable TWTR_A_B_C, and a.b_c in
+// twtr.yaml; they win over each other in this order.
+type setting struct {
+	key    string
+	def    string
+	help   string
+	secret bool // never printed
+}
+
+// What is a list is written with commas, in YAML also as a list.
+var settings = []setting{
+	{key: "store", def: "sqlite", help: "store engine: sqlite or cassandra"},
+	{key: "sqlite.path", def: ".twtr/twtr.db", help: "file of the SQLite store"},
+	{key: "cassandra.hosts", def: "127.0.0.1", help: "Cassandra hosts, host or host:port, comma separated"},
+	{key: "cassandra.keyspace", def: "twtr", help: "Cassandra keyspace"},
+	{key: "cassandra.replication", def: "{'class': 'SimpleStrategy', 'replication_factor': 1}", help: "replication of a keyspace that migrate makes"},
+	{key: "cassandra.datacenter", help: "the Cassandra data center to prefer; empty for none"},
+	{key: "cassandra.username", help: "Cassandra user; empty for none"},
+	{key: "cassandra.password", help: "Cassandra password", secret: true},
+	{key: "http.addr", def: ":3002", help: "address the API listens at"},
+	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true},
+	{key: "seal.key", help: "secret, at least 32 bytes, that encrypts what is secret in a workflow; the same in API and workers", secret: true},
+	{key: "log.level", def: "info", help: "least level that is logged: debug, info, warn or error"},
+}
+
+func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
+
+func (s setting) env() string { return "TWTR_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_")) }
+
+// Settings are the values in force.
+type Settings struct{ viper *viper.Viper }
+
+// NewSettings adds a flag for each setting, and one for the file that they can be in.
+func NewSettings(flags *pflag.FlagSet) *Settings {
+	v := viper.New()
+	flags.String("config", "", "settings file (default ./twtr.yaml, if there is one)")
+	for _, s := range settings {
+		flags.String(s.flag(), s.def, s.help+" ["+s.env()+"]")
+		// These fail only without a flag or a name, and both are given.
+		_ = v.BindPFlag(s.key, flags.Lookup(s.flag()))
+		_ = v.BindEnv(s.key, s.env())
+	}
+	_ = v.BindPFlag("config", flags.Lookup("config"))
+	return &Settings{v}
+}
+
+// SetDefault gives a setting another default.
+func (s *Settings) SetDefault(key, value string) {
+	if !s.viper.IsSet(key) || s.get(key) == "" {
+		s.viper.Set(key, value)
+	}
+}
+
+// Read reads the settings file.
+func (s *Settings) Read() error {
+	file := s.viper.GetString("config")
+	s.viper.SetConfigType("yaml")
+	if file != "" {
+		s.viper.SetConfigFile(file)
+	} else {
+		file = "twtr.yaml"
+		s.viper.SetConfigName("twtr")
+		s.viper.AddConfigPath(".")
+	}
+	err := s.viper.ReadInConfig()
+	if _, missing := errors.AsType[viper.ConfigFileNotFoundError](err); err != nil && !missing {
+		return usageError{fmt.Errorf("settings file %s: %w", file, err)}
+	}
+	for _, key := range s.viper.AllKeys() {
+		known := key == "config" || slices.ContainsFunc(settings, func(s setting) bool { return s.key == key })
+		if !known {
+			return usageError{fmt.Errorf("settings file %s: there is no setting %q", file, key)}
+		}
+	}
+	return nil
+}
+
+func (s *Settings) get(key string) string {
+	if list, ok := s.viper.Get(key).([]any); ok {
+		words := make([]string, len(list))
+		for i, item := range list {
+			words[i] = fmt.Sprint(item)
+		}
+		return strings.Join(words, ",")
+	}
+	return s.viper.GetString(key)
+}
+
+func (s *Settings) list(key string) []string {
+	return strings.FieldsFunc(s.get(key), func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// Store is the engine to use.
+func (s *Settings) Store() string { return s.get("store") }
+
+// HTTPAddr is the address the API listens at.
+func (s *Settings) HTTPAddr() string { return s.get("http.addr") }
+
+func (s *Settings) cassandra() cassandra.Config {
+	return cassandra.Config{
+		Hosts:       s.list("cassandra.hosts"),
+		Keyspace:    s.get("cassandra.keyspace"),
+		Replication: s.get("cassandra.replication"),
+		Datacenter:  s.get("cassandra.datacenter"),
+		Username:    s.get("cassandra.username"),
+		Password:    s.get("cassandra.password"),
+	}
+}
+
+func (s *Settings) authKeys() ([]api.Key, error) {
+	var keys []api.Key
+	for _, text := range s.list("auth.keys") {
+		key, err := api.ParseKey(text)
+		if err != nil {
+			return nil, usageError{fmt.Errorf("auth.keys: %w", err)}
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) == 0 {
+		return nil, usageError{errors.New("auth.keys is not set: access tokens need a secret of your own (TWTR_AUTH_KEYS=kid:secret)")}
+	}
+	return keys, nil
+}
+
+func (s *Settings) sealKey() (string, error) {
+	key := s.get("seal.key")
+	if len(key) < 32 {
+		return "", usageError{errors.New("seal.key is not set, or has less than 32 bytes: workflows need a secret of your own (TWTR_SEAL_KEY)")}
+	}
+	return key, nil
+}
+
+func (s *Settings) logLevel() (level slog.Level, err error) {
+	if err := level.UnmarshalText([]byte(s.get("log.level"))); err != nil {
+		return level, usageError{fmt.Errorf("log.level must be debug, info, warn or error, not %q", s.get("log.level"))}
+	}
+	return level, nil
+}
+
+// print writes what is in force, a setting a line, without secrets.
+func (s *Settings) print(write func(key, value string)) {
+	for _, row := range settings {
+		value := s.get(row.key)
+		if row.secret && value != "" {
+			value = "******"
+		}
+		write(row.key, value)
+	}
+}
+
+// usageError is the fault of whoever started the process, who can mend it; the exit code is 2.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }

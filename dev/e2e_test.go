@@ -1,0 +1,450 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/client"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/workflows"
+)
+
+func TestATweetByOneIsReadInTheFeedOfTheOther(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		var user map[string]string
+		s.ok("POST", "/users", "", signUpBody("ann"), &user)
+		ann := user["accessToken"]
+		require.Len(t, user["refreshToken"], 64)
+		delete(user, "accessToken")
+		delete(user, "refreshToken")
+		require.Equal(t, map[string]string{"username": "ann", "email": "ann@example.com", "displayName": "ANN"}, user)
+		s.signUp("bob")
+
+		var pair map[string]string
+		s.ok("POST", "/users/authorize", "", map[string]string{"username": "bob", "password": "correct horse"}, &pair)
+		require.ElementsMatch(t, []string{"accessToken", "refreshToken"}, slices.Collect(maps.Keys(pair)))
+		bob := pair["accessToken"]
+
+		before := s.tweet(ann, "before bob followed")
+		var edge map[string]string
+		s.ok("POST", "/follow", bob, map[string]string{"followingUsername": "ann"}, &edge)
+		require.Equal(t, map[string]string{"username": "bob", "followingUsername": "ann"}, edge)
+		s.follow(bob, "ann") // again
+		first := s.tweet(ann, "  hello,\n<world> & \"all\" 👩‍👩‍👧‍👦\x00 ")
+		require.Equal(t, tweet{ID: first.ID, Username: "ann", Content: "  hello,\n<world> & \"all\" 👩‍👩‍👧‍👦\x00 ",
+			CreatedAt: twtr.TimeOf(first.ID).Format("2006-01-02T15:04:05.000Z")}, first)
+		second := s.tweet(ann, "again")
+
+		want := []tweet{second, first, before}
+		s.eventually("bob's feed has ann's tweets", func() bool { return slices.Equal(want, s.feed(bob)) })
+		require.Empty(t, s.feed(ann))
+		var tweets []tweet
+		s.ok("GET", "/tweets/ann", "", nil, &tweets)
+		require.Equal(t, want, tweets)
+		require.Equal(t, `[]`, string(s.ok("GET", "/tweets/bob", "", nil, nil).Data))
+
+		page := s.ok("GET", "/tweets/ann?limit=2", "", nil, &tweets)
+		require.Equal(t, want[:2], tweets)
+		require.Equal(t, "</tweets/ann?cursor="+page.NextCursor+`&limit=2>; rel="next"`, page.header.Get("Link"))
+		page = s.ok("GET", "/tweets/ann?limit=2&cursor="+page.NextCursor, "", nil, &tweets)
+		require.Equal(t, want[2:], tweets)
+		require.Empty(t, page.NextCursor)
+
+		// What was secret is in no history and no log.
+		require.Contains(t, s.logs.String(), `"route":"/users"`)
+		histories := s.histories()
+		for _, workflow := range []string{"CreateUser", "PostTweet", "Follow"} {
+			require.Contains(t, histories, workflow)
+		}
+		stored, err := s.store.User(t.Context(), "ann")
+		require.NoError(t, err)
+		for _, secret := range []string{"correct horse", "@example.com", stored.PasswordHash, "$argon2id", ann, pair["refreshToken"]} {
+			require.NotContains(t, s.logs.String(), secret)
+			require.NotContains(t, histories, secret)
+		}
+	})
+}
+
+// histories is every event of every workflow, as text.
+func (s *stack) histories() string {
+	c, err := client.Dial(client.Options{HostPort: s.temporal})
+	require.NoError(s.t, err)
+	defer c.Close()
+	var text strings.Builder
+	seen := 0
+	s.eventually("the workflows are listed", func() bool {
+		text.Reset()
+		list, err := c.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{})
+		require.NoError(s.t, err)
+		seen = len(list.GetExecutions())
+		for _, w := range list.GetExecutions() {
+			events := c.GetWorkflowHistory(s.t.Context(), w.GetExecution().GetWorkflowId(), w.GetExecution().GetRunId(), false,
+				enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+			for events.HasNext() {
+				event, err := events.Next()
+				require.NoError(s.t, err)
+				// As text each payload's bytes are shown as they are.
+				text.WriteString(event.String())
+			}
+		}
+		return seen >= 6
+	})
+	return text.String()
+}
+
+func TestABadRequestIsAnsweredWithWhatIsWrongAndWritesNothing(t *testing.T) {
+	s := newStack(t, "sqlite")
+	s.work()
+	ann := s.signUp("ann")
+	signUp := func(field, value string) map[string]string {
+		body := signUpBody("new")
+		body[field] = value
+		return body
+	}
+	// What stands in the base of SQLite is compared before and after.
+	rows := s.rows()
+	for _, c := range []struct {
+		method, path, token string
+		body                any
+		status              int
+		message             string
+	}{
+		{"POST", "/users", "", `{"username":`, 400, "the body is not the JSON object that this call takes"},
+		{"POST", "/users", "", ``, 400, "the body is not the JSON object that this call takes"},
+		{"POST", "/users", "", `[]`, 400, `the body is not the JSON object that this call takes: wrong type at ""`},
+		{"POST", "/users", "", `{"username":1}`, 400, `the body is not the JSON object that this call takes: wrong type at "/username"`},
+		{"POST", "/users", "", `{} {}`, 400, "the body is not the JSON object that this call takes"},
+		{"POST", "/tweets", ann, "{\"content\":\"\xff\"}", 400, "the body is not the JSON object that this call takes"},
+		{"POST", "/tweets", ann, `{"content":"\ud800"}`, 400, "the body is not the JSON object that this call takes"},
+		{"POST", "/users", "", `{"username":"` + strings.Repeat("a", 64<<10) + `"}`, 413, "the body must have at most 65536 bytes"},
+		{"POST", "/users", "", `{}`, 422, "username must not be empty"},
+		{"POST", "/users", "", signUp("username", "not a name"), 422, "username must be of letters a-z and A-Z, digits, _ and -"},
+		{"POST", "/users", "", signUp("username", strings.Repeat("a", 17)), 422, "username must have 1 to 16 characters, not 17"},
+		{"POST", "/users", "", signUp("password", "short"), 422, "password must have 8 to 32 characters, not 5"},
+		{"POST", "/users", "", signUp("passwordConfirmation", "another one"), 422, "passwordConfirmation must be the same as password"},
+		{"POST", "/users", "", signUp("email", "nobody"), 422, "email must be an e-mail address like name@example.com"},
+		{"POST", "/users", "", signUp("displayName", ""), 422, "displayName must not be empty"},
+		{"POST", "/users", "", signUp("username", "ann"), 409, "username ann is taken"},
+		{"POST", "/users/authorize", "", map[string]string{"username": "nobody", "password": "correct horse"}, 404, "there is no user nobody"},
+		{"POST", "/users/authorize", "", map[string]string{"username": "ann", "password": "wrong"}, 422, "password is wrong"},
+		{"POST", "/users/authorize", "", map[string]string{"username": "ann"}, 422, "password must not be empty"},
+		{"POST", "/users/refresh", "", map[string]string{"refreshToken": "x"}, 401, "the refresh token is not one of ours"},
+		{"POST", "/tweets", "", map[string]string{"content": "hello"}, 401, "this call needs an access token: Authorization: Bearer …"},
+		{"POST", "/tweets", ann + "x", map[string]string{"content": "hello"}, 401, "the access token is not valid, or has expired: log in or refresh"},
+		{"POST", "/tweets", ann, map[string]string{"content": ""}, 422, "content must not be empty"},
+		{"POST", "/tweets", ann, map[string]string{"content": " \n\u2003"}, 422, "content must not be white space alone"},
+		{"POST", "/tweets", ann, map[string]string{"content": strings.Repeat("é", 281)}, 422, "content must have 1 to 280 characters, not 281"},
+		{"GET", "/tweets/nobody", "", nil, 404, "there is no user nobody"},
+		{"GET", "/tweets/" + strings.Repeat("a", 5000), "", nil, 404, "there is no user of that name"},
+		{"GET", "/tweets/a%2Fb", "", nil, 404, "there is no user of that name"},
+		{"GET", "/tweets/ann?limit=0", "", nil, 422, "limit must be a number from 1 to 100"},
+		{"GET", "/tweets/ann?limit=101", "", nil, 422, "limit must be a number from 1 to 100"},
+		{"GET", "/tweets/ann?cursor=made-up", "", nil, 422, "cursor must be the nextCursor of an earlier page of this list"},
+		{"POST", "/follow", ann, map[string]string{"followingUsername": ""}, 422, "followingUsername must not be empty"},
+		{"POST", "/follow", ann, map[string]string{"followingUsername": "ann"}, 422, "followingUsername must not be your own name"},
+		{"POST", "/follow", ann, map[string]string{"followingUsername": "nobody"}, 404, "there is no user nobody"},
+		{"GET", "/feeds/me", "", nil, 401, "this call needs an access token: Authorization: Bearer …"},
+		{"GET", "/nowhere", "", nil, 404, "there is nothing at this path"},
+		{"GET", "/tweets/ann/", "", nil, 404, "there is nothing at this path"},
+		{"PUT", "/tweets", "", nil, 405, "this path does not take PUT"},
+	} {
+		a := s.call(c.method, c.path, c.token, c.body)
+		a.header = nil
+		require.Equal(t, answer{Status: c.status, Data: []byte("null"), Error: c.message}, a, "%s %.60s %.60v", c.method, c.path, c.body)
+	}
+	require.Equal(t, rows, s.rows())
+}
+
+// rows counts what is in each table.
+func (s *stack) rows() map[string]int {
+	db, err := sql.Open("sqlite", s.file)
+	require.NoError(s.t, err)
+	defer db.Close()
+	counts := map[string]int{}
+	for _, table := range []string{"users", "refresh_tokens", "tweets", "tweets_by_user", "followers", "followings", "feed_items"} {
+		var n int
+		require.NoError(s.t, db.QueryRow("SELECT count(*) FROM "+table).Scan(&n))
+		counts[table] = n
+	}
+	return counts
+}
+
+func TestProbesAndMetricsAnswer(t *testing.T) {
+	s := newStack(t, "sqlite")
+	for path, want := range map[string]string{"/healthz": "ok", "/readyz": `"status":200`, "/metrics": "http_server_request_duration_seconds"} {
+		response, err := http.Get(s.url + path)
+		require.NoError(t, err)
+		body := make([]byte, 1<<20)
+		n, _ := readFull(response, body)
+		response.Body.Close()
+		require.Equal(t, 200, response.StatusCode)
+		if path == "/healthz" {
+			require.Equal(t, want, string(body[:n]))
+		}
+		require.Contains(t, string(body[:n]), want)
+	}
+}
+
+func readFull(r *http.Response, body []byte) (n int, err error) {
+	for err == nil && n < len(body) {
+		var m int
+		m, err = r.Body.Read(body[n:])
+		n += m
+	}
+	return n, err
+}
+
+func TestARefreshTokenIsSpentOnce(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		var pair struct{ AccessToken, RefreshToken string }
+		s.ok("POST", "/users", "", signUpBody("ann"), &pair)
+		refresh := func(token string) answer {
+			return s.call("POST", "/users/refresh", "", map[string]string{"refreshToken": token})
+		}
+		first := pair.RefreshToken
+		s.ok("POST", "/users/refresh", "", map[string]string{"refreshToken": first}, &pair)
+		s.tweet(pair.AccessToken, "with the new token")
+		require.Equal(t, 401, refresh(first).Status, "spent")
+		require.Equal(t, 401, refresh(pair.RefreshToken).Status, "its family is dead")
+
+		s.ok("POST", "/users/authorize", "", map[string]string{"username": "ann", "password": "correct horse"}, &pair)
+		s.ok("POST", "/users/logout", "", map[string]string{"refreshToken": pair.RefreshToken}, nil)
+		require.Equal(t, 401, refresh(pair.RefreshToken).Status)
+	})
+}
+
+func TestTwoSignUpsCantShareAName(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		var won, taken atomic.Int32
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				switch a := s.call("POST", "/users", "", signUpBody("ann")); a.Status {
+				case 200:
+					won.Add(1)
+				case 409:
+					taken.Add(1)
+				default:
+					t.Error(a.Status, a.Error)
+				}
+			})
+		}
+		wg.Wait()
+		require.Equal(t, []int32{1, 7}, []int32{won.Load(), taken.Load()})
+	})
+}
+
+// post has that many clients post tweets at once, and returns them newest first.
+func (s *stack) post(token string, clients, tweets int) []tweet {
+	s.t.Helper()
+	var mu sync.Mutex
+	var all []tweet
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range clients {
+		wg.Go(func() {
+			for i := next.Add(1); i <= int64(tweets); i = next.Add(1) {
+				var posted tweet
+				a := s.call("POST", "/tweets", token, map[string]string{"content": fmt.Sprintf("tweet %d", i)})
+				if a.Status != 200 {
+					s.t.Error(a.Status, a.Error)
+					continue
+				}
+				if err := json.Unmarshal(a.Data, &posted); err != nil {
+					s.t.Error(err)
+				}
+				mu.Lock()
+				all = append(all, posted)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	slices.SortFunc(all, func(a, b tweet) int { return strings.Compare(b.ID.String(), a.ID.String()) })
+	return all
+}
+
+func Test200TweetsBy16ClientsAllArriveOnceAndInOrder(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		ann, bob := s.signUp("ann"), s.signUp("bob")
+		s.follow(bob, "ann")
+		posted := s.post(ann, 16, 200)
+		require.Len(t, posted, 200)
+		s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 200 })
+		require.Equal(t, posted, s.feed(bob))
+	})
+}
+
+func TestWhatIsPostedWhileTheFeedsWorkerIsDownArrivesWhenItIsBack(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work("users", "tweets", "followers")
+		stop := s.work("feeds")
+		ann, bob := s.signUp("ann"), s.signUp("bob")
+		s.follow(bob, "ann")
+		stop()
+		posted := s.post(ann, 4, 20)
+		require.Len(t, posted, 20)
+		require.Empty(t, s.feed(bob))
+		s.work("feeds")
+		s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 20 })
+		require.Equal(t, posted, s.feed(bob))
+	})
+}
+
+func TestWithoutAWorkerATweetIsAnswered503AndStoredWhenOneComes(t *testing.T) {
+	s := newStack(t, "sqlite")
+	stop := s.work()
+	ann := s.signUp("ann")
+	stop()
+	a := s.call("POST", "/tweets", ann, map[string]string{"content": "late"})
+	require.Equal(t, 503, a.Status)
+	require.Equal(t, "1", a.header.Get("Retry-After"))
+	require.Contains(t, a.Error, "the tweet may have been accepted all the same")
+	s.work()
+	s.eventually("it is stored", func() bool {
+		var tweets []tweet
+		s.ok("GET", "/tweets/ann", "", nil, &tweets)
+		return len(tweets) == 1 && tweets[0].Content == "late"
+	})
+}
+
+// A delivery of this size needs the second step, an activity a bucket.
+const manyFollowers = 40_000
+
+func TestADeliveryGoesOnAfterTheStoreWasDownInItsMiddle(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work("users", "tweets", "followers")
+		ann := s.signUp("ann")
+		readers := s.seedFollowers("ann", manyFollowers)
+		outage := s.outage() // before the delivery starts, so that nothing but the outage is between its begin and its middle
+		stopFirst := s.work("feeds")
+		posted := s.tweet(ann, "to all of you")
+		s.eventually("the delivery has begun", func() bool { return s.delivered(posted.ID, readers[:200]) > 0 })
+		end := outage()
+		time.Sleep(5 * time.Second)
+		end()
+		arrived := s.delivered(posted.ID, readers)
+		t.Logf("%d of %d had arrived when the store was back", arrived, len(readers))
+		// Another worker takes over from one that is stopped in the middle.
+		stopFirst()
+		s.work("feeds")
+		s.eventually("the delivery completes", func() bool { return s.state(posted.ID) == "complete" })
+		require.Equal(t, len(readers), s.delivered(posted.ID, readers))
+	})
+}
+
+// seedFollowers writes followers straight to the store.
+func (s *stack) seedFollowers(followee string, n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("reader-%d", i)
+	}
+	at := time.Now().UTC()
+	if s.engine == "sqlite" { // one transaction: one by one takes minutes
+		db, err := sql.Open("sqlite", s.file)
+		require.NoError(s.t, err)
+		defer db.Close()
+		tx, err := db.Begin()
+		require.NoError(s.t, err)
+		for _, name := range names {
+			_, err := tx.Exec("INSERT INTO followers VALUES (?, ?, ?, ?, false)", followee, twtr.FollowerBucket(name), name, at.UnixMicro())
+			require.NoError(s.t, err)
+		}
+		require.NoError(s.t, tx.Commit())
+		return names
+	}
+	s.each(names, func(name string) error {
+		return s.store.PutFollow(s.t.Context(), twtr.Follow{Follower: name, Followee: followee, At: at})
+	})
+	return names
+}
+
+// each calls do for all names, 32 at a time.
+func (s *stack) each(names []string, do func(string) error) {
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range 32 {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
+				if err := do(names[i]); err != nil {
+					s.t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// delivered is how many of the readers have the tweet, once.
+func (s *stack) delivered(id uuid.UUID, readers []string) int {
+	var n atomic.Int64
+	s.each(readers, func(reader string) error {
+		items, err := s.store.Feed(context.Background(), reader, uuid.Nil, 10)
+		if len(items) == 1 && items[0].ID == id {
+			n.Add(1)
+		}
+		return err
+	})
+	return int(n.Load())
+}
+
+// outage prepares for the store to be down, from its call until that of what it returns.
+func (s *stack) outage() (begin func() (end func())) {
+	if s.engine == "sqlite" { // whoever has begun to write keeps the others from it
+		db, err := sql.Open("sqlite", "file:"+s.file+"?_txlock=immediate&_pragma=busy_timeout(5000)")
+		require.NoError(s.t, err)
+		s.t.Cleanup(func() { db.Close() })
+		return func() func() {
+			tx, err := db.Begin()
+			require.NoError(s.t, err)
+			return func() { require.NoError(s.t, tx.Rollback()) }
+		}
+	}
+	script := func(command string) {
+		out, err := exec.Command("../scripts/cassandra.sh", command).CombinedOutput()
+		require.NoError(s.t, err, string(out))
+	}
+	if out, err := exec.Command("../scripts/cassandra.sh", "status").CombinedOutput(); err != nil {
+		s.t.Skipf("an outage needs a Cassandra that scripts/cassandra.sh started: %s", out)
+	}
+	return func() func() {
+		script("pause")
+		s.t.Cleanup(func() { script("resume") })
+		return func() { script("resume") }
+	}
+}
+
+// state is the search attribute that the Web UI shows of a tweet's workflow.
+func (s *stack) state(id uuid.UUID) string {
+	c, err := client.Dial(client.Options{HostPort: s.temporal})
+	require.NoError(s.t, err)
+	defer c.Close()
+	list, err := c.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+		Query: fmt.Sprintf("%s = '%s'", workflows.TweetID.GetName(), id)})
+	require.NoError(s.t, err)
+	if len(list.GetExecutions()) != 1 {
+		return ""
+	}
+	return strings.Trim(string(list.GetExecutions()[0].GetSearchAttributes().GetIndexedFields()[workflows.State.GetName()].GetData()), `"`)
+}

@@ -1,0 +1,206 @@
+// Command dev runs everything in one process, for development: a Temporal server with its Web UI, the API, all workers,
+// and the embedded store. With the argument temporal it runs the Temporal server alone.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/twtr-dev/twtr/cmd"
+	"github.com/twtr-dev/twtr/dev/temporalserver"
+	"github.com/twtr-dev/twtr/workers"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(cmd.Execute(ctx, newRoot(), os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// dir holds the store, Temporal's database, the log, and the secrets made at the first start.
+const dir = ".twtr"
+
+// addresses are Temporal's usual ones.
+type addresses struct{ temporal, ui string }
+
+func newRoot() *cobra.Command {
+	var a addresses
+	root := &cobra.Command{
+		Use:   "dev",
+		Short: "Run everything in one process, with data in " + dir + "/",
+		Args:  cobra.NoArgs,
+	}
+	flags := root.PersistentFlags()
+	flags.StringVar(&a.temporal, "temporal-addr", "127.0.0.1:7233", "address of the Temporal server")
+	flags.StringVar(&a.ui, "temporal-ui-addr", "127.0.0.1:8233", "address of the Temporal Web UI")
+	settings := cmd.NewSettings(root.Flags())
+	root.RunE = func(c *cobra.Command, _ []string) error {
+		if err := settings.Read(); err != nil {
+			return err
+		}
+		return runAll(c.Context(), settings, a, c.OutOrStdout())
+	}
+	root.AddCommand(&cobra.Command{
+		Use:   "temporal",
+		Short: "Run the Temporal server and its Web UI alone",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			logs, err := openLog()
+			if err != nil {
+				return err
+			}
+			defer logs.Close()
+			server, err := startTemporal(c.Context(), a, logs)
+			if err != nil {
+				return err
+			}
+			defer server.Stop()
+			fmt.Fprintf(c.OutOrStdout(), "Temporal at %s, Web UI at http://%s\n", server.Addr(), a.ui)
+			<-c.Context().Done()
+			return nil
+		},
+	})
+	return root
+}
+
+func openLog() (io.WriteCloser, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	return os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
+
+func startTemporal(ctx context.Context, a addresses, logs io.Writer) (*temporalserver.Server, error) {
+	return temporalserver.Start(ctx, temporalserver.Options{
+		Addr:   a.temporal,
+		UIAddr: a.ui,
+		File:   filepath.Join(dir, "temporal.db"),
+		Logger: slog.New(slog.NewJSONHandler(logs, nil)),
+	})
+}
+
+func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Writer) error {
+	logs, err := openLog()
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	for key, prefix := range map[string]string{"auth.keys": "dev:", "seal.key": ""} {
+		value, err := secret(filepath.Join(dir, key))
+		if err != nil {
+			return err
+		}
+		settings.SetDefault(key, prefix+value)
+	}
+	if err := free(ctx, settings.HTTPAddr()); err != nil {
+		return err
+	}
+	if err := cmd.Migrate(ctx, settings); err != nil {
+		if settings.Store() == "cassandra" {
+			err = fmt.Errorf("%w (scripts/cassandra.sh start brings one)", err)
+		}
+		return err
+	}
+	server, err := startTemporal(ctx, a, logs)
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	process, err := cmd.Connect(ctx, settings, server.Addr(), logs)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return process.RunWorkers(ctx, workers.Domains()...) })
+	g.Go(func() error { return process.ServeAPI(ctx) })
+	g.Go(func() error {
+		url := localURL(settings.HTTPAddr())
+		if healthy(ctx, url) {
+			fmt.Fprintf(out, welcome, url, a.ui, settings.Store(), dir)
+		}
+		return nil
+	})
+	return g.Wait()
+}
+
+const welcome = `
+twtr runs.
+  API              %[1]s
+  Temporal Web UI  http://%[2]s
+  store            %[3]s; data, log and secrets are in %[4]s/
+
+Try:
+  curl -s %[1]s/users -d '{"username":"ann","password":"correct horse","passwordConfirmation":"correct horse","email":"ann@example.com","displayName":"Ann"}'
+  curl -s %[1]s/tweets -H 'Authorization: Bearer <the accessToken of that answer>' -d '{"content":"hello, world"}'
+  curl -s %[1]s/tweets/ann
+
+Ctrl-C stops it.
+`
+
+// secret is the random text in a file, which is made when missing.
+func secret(file string) (string, error) {
+	text := rand.Text() + rand.Text()
+	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		stored, err := os.ReadFile(file)
+		return strings.TrimSpace(string(stored)), err
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = f.WriteString(text + "\n")
+	return text, errors.Join(err, f.Close())
+}
+
+// free says in one line if somebody listens at the address, before anything is started.
+func free(ctx context.Context, addr string) error {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("API: %s is already in use (--http-addr chooses another)", addr)
+	}
+	if err != nil {
+		return fmt.Errorf("API: %w", err)
+	}
+	return l.Close()
+}
+
+func localURL(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil || host == "" {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
+}
+
+// healthy waits until the API answers, and reports whether it did before ctx ended.
+func healthy(ctx context.Context, url string) bool {
+	for ctx.Err() == nil {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)
+		if err != nil {
+			return false
+		}
+		if response, err := http.DefaultClient.Do(request); err == nil {
+			response.Body.Close()
+			return true
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	return false
+}

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gocql/gocql"
+	"github.com/google/uuid"
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/cmd"
+	"github.com/twtr-dev/twtr/dev/temporalserver"
+	"github.com/twtr-dev/twtr/store/cassandra"
+	"github.com/twtr-dev/twtr/store/sqlite"
+	"github.com/twtr-dev/twtr/workers"
+)
+
+// stack is the whole system in this process: API, Temporal server, store; the workers are started by each test.
+type stack struct {
+	t        *testing.T
+	engine   string
+	url      string
+	temporal string // address
+	process  *cmd.Process
+	store    twtr.Store // a connection of the test's own
+	file     string     // of the SQLite store
+	logs     *buffer
+}
+
+// onEachEngine runs a test on both stores.
+func onEachEngine(t *testing.T, test func(*testing.T, *stack)) {
+	for _, engine := range []string{"sqlite", "cassandra"} {
+		t.Run(engine, func(t *testing.T) { test(t, newStack(t, engine)) })
+	}
+}
+
+func newStack(t *testing.T, engine string) *stack {
+	dir := t.TempDir()
+	s := &stack{t: t, engine: engine, file: filepath.Join(dir, "twtr.db"), logs: &buffer{}}
+	addr := freeAddr(t)
+	s.url = "http://" + addr
+	args := []string{
+		"--store", engine, "--http-addr", addr, "--sqlite-path", s.file,
+		"--auth-keys", "test:" + strings.Repeat("a", 32), "--seal-key", strings.Repeat("s", 32),
+	}
+	keyspace := "twtr_e2e_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
+	hosts := os.Getenv("TWTR_TEST_CASSANDRA")
+	if engine == "cassandra" {
+		if hosts == "" {
+			if os.Getenv("REQUIRE_CASSANDRA") != "" {
+				t.Fatal("REQUIRE_CASSANDRA is set, and TWTR_TEST_CASSANDRA names no Cassandra")
+			}
+			t.Skip("no Cassandra: set TWTR_TEST_CASSANDRA to its hosts, or run make test")
+		}
+		args = append(args, "--cassandra-hosts", hosts, "--cassandra-keyspace", keyspace)
+		t.Cleanup(func() { dropKeyspace(t, hosts, keyspace) })
+	}
+	flags := pflag.NewFlagSet("test", pflag.PanicOnError)
+	settings := cmd.NewSettings(flags)
+	require.NoError(t, flags.Parse(args))
+	require.NoError(t, cmd.Migrate(t.Context(), settings))
+
+	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: filepath.Join(dir, "temporal.db")})
+	require.NoError(t, err)
+	t.Cleanup(server.Stop)
+	s.temporal = server.Addr()
+	s.process, err = cmd.Connect(t.Context(), settings, server.Addr(), s.logs)
+	require.NoError(t, err)
+	t.Cleanup(s.process.Close)
+	if engine == "cassandra" {
+		s.store, err = cassandra.Open(t.Context(), cassandra.Config{Hosts: strings.Split(hosts, ","), Keyspace: keyspace})
+	} else {
+		s.store, err = sqlite.Open(t.Context(), s.file)
+	}
+	require.NoError(t, err)
+	t.Cleanup(s.store.Close)
+
+	s.background(func(ctx context.Context) error { return s.process.ServeAPI(ctx) })
+	require.True(t, healthy(t.Context(), s.url))
+	return s
+}
+
+// work starts workers, which stop at the end of the test or when stop is called.
+func (s *stack) work(domains ...string) (stop func()) {
+	if len(domains) == 0 {
+		domains = workers.Domains()
+	}
+	return s.background(func(ctx context.Context) error { return s.process.RunWorkers(ctx, domains...) })
+}
+
+func (s *stack) background(run func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- run(ctx) }()
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Error(err)
+		}
+	})
+	s.t.Cleanup(stop)
+	return stop
+}
+
+func freeAddr(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func dropKeyspace(t *testing.T, hosts, keyspace string) {
+	session, err := gocql.NewCluster(strings.Split(hosts, ",")...).CreateSession()
+	require.NoError(t, err)
+	defer session.Close()
+	require.NoError(t, session.Query("DROP KEYSPACE IF EXISTS "+keyspace).Exec())
+}
+
+// answer is an answer of the API.
+type answer struct {
+	Status     int             `json:"status"`
+	Data       json.RawMessage `json:"data"`
+	Error      string          `json:"error"`
+	NextCursor string          `json:"nextCursor"`
+
+	header http.Header
+}
+
+// call makes a request; body may be a string, sent as it is, or anything that JSON can hold. It may be used from any
+// goroutine, and answers status 0 if there was none.
+func (s *stack) call(method, path, token string, body any) (a answer) {
+	text, raw := body.(string)
+	if !raw && body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return answer{Error: err.Error()}
+		}
+		text = string(b)
+	}
+	request, err := http.NewRequest(method, s.url+path, strings.NewReader(text))
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return answer{Error: err.Error()}
+	}
+	defer response.Body.Close()
+	content, err := io.ReadAll(response.Body)
+	if err == nil {
+		err = json.Unmarshal(content, &a)
+	}
+	if err != nil || a.Status != response.StatusCode {
+		return answer{Error: fmt.Sprintf("%s %s: %s, %v: %s", method, path, response.Status, err, content)}
+	}
+	a.header = response.Header
+	return a
+}
+
+// ok is a call that must be answered 200; its data is read into dest.
+func (s *stack) ok(method, path, token string, body, dest any) answer {
+	s.t.Helper()
+	a := s.call(method, path, token, body)
+	require.Equal(s.t, 200, a.Status, a.Error)
+	if dest != nil {
+		require.NoError(s.t, json.Unmarshal(a.Data, dest))
+	}
+	return a
+}
+
+type tweet struct {
+	ID        uuid.UUID `json:"id"`
+	Username  string    `json:"username"`
+	Content   string    `json:"content"`
+	CreatedAt string    `json:"createdAt"`
+}
+
+func signUpBody(username string) map[string]string {
+	return map[string]string{"username": username, "password": "correct horse", "passwordConfirmation": "correct horse",
+		"email": username + "@example.com", "displayName": strings.ToUpper(username)}
+}
+
+// signUp returns the new user's access token.
+func (s *stack) signUp(username string) string {
+	s.t.Helper()
+	var user struct{ AccessToken string }
+	s.ok("POST", "/users", "", signUpBody(username), &user)
+	return user.AccessToken
+}
+
+func (s *stack) follow(token, username string) {
+	s.t.Helper()
+	s.ok("POST", "/follow", token, map[string]string{"followingUsername": username}, nil)
+}
+
+func (s *stack) tweet(token, content string) (t tweet) {
+	s.t.Helper()
+	s.ok("POST", "/tweets", token, map[string]string{"content": content}, &t)
+	return t
+}
+
+// feed reads a whole feed, page by page.
+func (s *stack) feed(token string) (all []tweet) {
+	s.t.Helper()
+	for cursor := ""; ; {
+		var page []tweet
+		a := s.ok("GET", "/feeds/me?limit=100"+cursor, token, nil, &page)
+		all = append(all, page...)
+		if a.NextCursor == "" {
+			return all
+		}
+		cursor = "&cursor=" + a.NextCursor
+	}
+}
+
+// eventually waits for what is delivered after the answer.
+func (s *stack) eventually(what string, condition func() bool) {
+	s.t.Helper()
+	require.Eventually(s.t, condition, time.Minute, 20*time.Millisecond, what)
+}
+
+// buffer is written and read by several goroutines.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}

@@ -1,0 +1,94 @@
+// Package temporalclient connects to Temporal by Temporal's own convention: the TEMPORAL_* environment variables and
+// temporal.toml (go.temporal.io/sdk/contrib/envconfig), so that any cluster, or Temporal Cloud, fits.
+package temporalclient
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/operatorservice/v1"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/contrib/envconfig"
+	"go.temporal.io/sdk/log"
+	"go.temporal.io/sdk/temporal"
+)
+
+// Options are the connection's, from the environment; address "" takes that from there too.
+func Options(address string, logger *slog.Logger, metrics client.MetricsHandler) (client.Options, error) {
+	options, err := envconfig.LoadDefaultClientOptions()
+	if err != nil {
+		return options, fmt.Errorf("the TEMPORAL_* settings: %w", err)
+	}
+	if address != "" {
+		options.HostPort = address
+	}
+	options.Logger = log.NewStructuredLogger(logger)
+	options.MetricsHandler = metrics
+	return options, nil
+}
+
+// Dial connects, within 10 s, and makes sure that the namespace knows the search attributes.
+func Dial(ctx context.Context, options client.Options, attributes []temporal.SearchAttributeKey) (client.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	host := options.HostPort
+	if host == "" {
+		host = client.DefaultHostPort
+	}
+	namespace := options.Namespace
+	if namespace == "" {
+		namespace = client.DefaultNamespace
+	}
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("Temporal does not answer at %s (TEMPORAL_ADDRESS): %w", host, err)
+	}
+	if err := register(ctx, c, namespace, attributes); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+func register(ctx context.Context, c client.Client, namespace string, attributes []temporal.SearchAttributeKey) error {
+	missing, err := missingAttributes(ctx, c, namespace, attributes)
+	if len(missing) == 0 || err != nil {
+		return err
+	}
+	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+		Namespace: namespace, SearchAttributes: missing})
+	var exists *serviceerror.AlreadyExists
+	if err != nil && !errors.As(err, &exists) { // another process may have been first
+		return fmt.Errorf("namespace %q lacks the search attributes %v of type Keyword, and they can't be added from here: %w", namespace, missing, err)
+	}
+	for {
+		missing, err := missingAttributes(ctx, c, namespace, attributes)
+		if len(missing) == 0 || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("namespace %q does not take up the search attributes %v: %w", namespace, missing, ctx.Err())
+		}
+	}
+}
+
+func missingAttributes(ctx context.Context, c client.Client, namespace string, attributes []temporal.SearchAttributeKey) (map[string]enums.IndexedValueType, error) {
+	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
+	if err != nil {
+		return nil, fmt.Errorf("read the search attributes of namespace %q: %w", namespace, err)
+	}
+	missing := map[string]enums.IndexedValueType{}
+	for _, a := range attributes {
+		if _, ok := known.GetCustomAttributes()[a.GetName()]; !ok {
+			missing[a.GetName()] = a.GetValueType()
+		}
+	}
+	return missing, nil
+}

@@ -1,0 +1,196 @@
+#!/usr/bin/env bash
+# A real Cassandra 5.0 for development: by Docker where an engine answers, else from Maven Central on Java.
+#   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (Docker: one); returns when they answer
+#   scripts/cassandra.sh stop|status     what start started; data stays
+#   scripts/cassandra.sh pause|resume    freezes and thaws it, to see what an outage does
+#   TWTR_CASSANDRA_DIR                   where data, logs and process ids are (.twtr/cassandra)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+VERSION=5.0.6
+DIR=$(realpath -m "${TWTR_CASSANDRA_DIR:-.twtr/cassandra}")
+# Outside of the checkout, so that a new clone finds it.
+LIB=${XDG_CACHE_HOME:-$HOME/.cache}/twtr/cassandra-$VERSION
+CONTAINER=twtr-cassandra
+
+die() {
+  echo "cassandra.sh: $*" >&2
+  exit 1
+}
+
+docker_engine() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+docker_ours() { [ -n "$(docker ps -aq --filter "name=^$CONTAINER\$" 2>/dev/null)" ]; }
+
+listens() { (exec 3<>"/dev/tcp/$1/9042") 2>/dev/null; }
+
+# pids are those of our nodes that run.
+pids() {
+  local file pid
+  for file in "$DIR"/node*/pid; do
+    [ -f "$file" ] || continue
+    pid=$(<"$file")
+    # A process id comes back: ours has our directory in its command line.
+    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "${file%/pid}/cassandra.yaml"; then echo "$pid"; fi
+  done
+}
+
+fetch() {
+  [ -d "$LIB" ] && return
+  command -v mvn >/dev/null || die "needs a Docker engine, or Java 17 and Maven: mvn is missing"
+  mkdir -p "$(dirname "$LIB")"
+  local part
+  part=$(mktemp -d "$LIB.part.XXXXXX")
+  cat >"$part/pom.xml" <<END
+<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+<groupId>twtr</groupId><artifactId>cassandra</artifactId><version>1</version>
+<dependencies><dependency><groupId>org.apache.cassandra</groupId><artifactId>cassandra-all</artifactId><version>$VERSION</version></dependency></dependencies>
+</project>
+END
+  echo "fetching Cassandra $VERSION (once)"
+  mvn -B -q -f "$part/pom.xml" dependency:copy-dependencies -DoutputDirectory="$part/lib" >"$part/log" 2>&1 ||
+    die "Maven could not fetch Cassandra: $(grep -m1 ERROR "$part/log" || tail -n 1 "$part/log")"
+  # Renamed whole: a download that was cut short, or two at once, leave nothing half-done.
+  mv -T "$part/lib" "$LIB" 2>/dev/null || [ -d "$LIB" ]
+  rm -rf "$part"
+}
+
+node() { # node NUMBER NODES
+  local address=127.0.0.$1 home=$DIR/node$1 heap=1G delay=0 package
+  [ "$2" -eq 1 ] || heap=512M delay=3000
+  mkdir -p "$home"
+  cat >"$home/cassandra.yaml" <<END
+cluster_name: twtr
+num_tokens: 16
+partitioner: org.apache.cassandra.dht.Murmur3Partitioner
+auto_bootstrap: false
+commitlog_sync: periodic
+commitlog_sync_period: 10000ms
+data_file_directories: [$home/data]
+commitlog_directory: $home/commitlog
+saved_caches_directory: $home/saved_caches
+hints_directory: $home/hints
+cdc_raw_directory: $home/cdc_raw
+seed_provider:
+  - class_name: org.apache.cassandra.locator.SimpleSeedProvider
+    parameters: [{seeds: "127.0.0.1:7000"}]
+listen_address: $address
+rpc_address: $address
+endpoint_snitch: SimpleSnitch
+END
+  cat >"$home/logback.xml" <<'END'
+<configuration><appender name="OUT" class="ch.qos.logback.core.ConsoleAppender"><encoder>
+<pattern>%d{HH:mm:ss.SSS} %-5level %logger{20} - %msg%n</pattern>
+</encoder></appender><root level="INFO"><appender-ref ref="OUT"/></root></configuration>
+END
+  # What Cassandra's own conf/jvm17-server.options opens to it.
+  local flags=()
+  for package in java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch java.rmi/sun.rmi.registry \
+    java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.server java.sql/java.sql jdk.unsupported/sun.misc; do
+    flags+=(--add-exports "$package=ALL-UNNAMED")
+  done
+  for package in java.base/java.io java.base/java.lang java.base/java.lang.module java.base/java.lang.reflect java.base/java.math \
+    java.base/java.net java.base/java.nio java.base/java.util java.base/java.util.concurrent java.base/java.util.concurrent.atomic \
+    java.base/jdk.internal.loader java.base/jdk.internal.math java.base/jdk.internal.module java.base/jdk.internal.ref \
+    java.base/jdk.internal.reflect java.base/jdk.internal.util.jar java.base/sun.nio.ch jdk.management/com.sun.management.internal; do
+    flags+=(--add-opens "$package=ALL-UNNAMED")
+  done
+  # A session of its own: Ctrl-C of whatever runs next in this terminal is not for it.
+  setsid java "-Xms$heap" "-Xmx$heap" -XX:+UseG1GC -Djdk.attach.allowAttachSelf=true "${flags[@]}" \
+    "-Dcassandra.config=file://$home/cassandra.yaml" "-Dlogback.configurationFile=$home/logback.xml" "-Dcassandra.storagedir=$home" \
+    -Dcassandra.skip_wait_for_gossip_to_settle=0 "-Dcassandra.ring_delay_ms=$delay" "-Dcassandra.jmx.local.port=$((7198 + $1))" \
+    "-javaagent:$(echo "$LIB"/jamm-*.jar)" -cp "$LIB/*" org.apache.cassandra.service.CassandraDaemon >"$home/log" 2>&1 </dev/null &
+  local pid=$!
+  echo "$pid" >"$home/pid"
+  for _ in $(seq 240); do
+    listens "$address" && return
+    kill -0 "$pid" 2>/dev/null || break
+    sleep 0.5
+  done
+  tail -n 5 "$home/log" >&2
+  die "node $1 does not answer; its log is $home/log"
+}
+
+start() {
+  local nodes=${1:-1} java
+  case $nodes in 1 | 2 | 3) ;; *) die "1 to 3 nodes, not $nodes" ;; esac
+  if [ -n "$(pids)" ]; then
+    echo "already running"
+    return
+  fi
+  if docker_engine && docker_ours; then
+    docker start "$CONTAINER" >/dev/null
+  elif listens 127.0.0.1; then
+    die "127.0.0.1:9042 is already in use, and not by a Cassandra that this script started"
+  elif docker_engine; then
+    [ "$nodes" -eq 1 ] || die "several nodes need Java and Maven; by Docker there is one"
+    docker run -d --name "$CONTAINER" -p 127.0.0.1:9042:9042 -e MAX_HEAP_SIZE=1G -e HEAP_NEWSIZE=256M "cassandra:$VERSION" >/dev/null
+  else
+    java=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || true
+    case $java in
+    11 | 17) ;;
+    '') die "needs a Docker engine, or Java 17 and Maven: java is missing" ;;
+    *) die "needs a Docker engine, or Java 17 and Maven: this is Java $java" ;;
+    esac
+    fetch
+    for i in $(seq "$nodes"); do node "$i" "$nodes"; done
+    echo "Cassandra $VERSION answers on 127.0.0.1:9042"
+    return
+  fi
+  for _ in $(seq 240); do
+    if docker exec "$CONTAINER" cqlsh -e 'SELECT now() FROM system.local' >/dev/null 2>&1; then
+      echo "Cassandra $VERSION answers on 127.0.0.1:9042 (container $CONTAINER)"
+      return
+    fi
+    sleep 0.5
+  done
+  die "container $CONTAINER does not answer; see docker logs $CONTAINER"
+}
+
+stop() {
+  local pid all
+  all=$(pids)
+  for pid in $all; do kill -TERM "$pid" && kill -CONT "$pid"; done
+  for pid in $all; do
+    for _ in $(seq 150); do
+      kill -0 "$pid" 2>/dev/null || continue 2
+      sleep 0.1
+    done
+    kill -KILL "$pid" 2>/dev/null || true
+  done
+  rm -f "$DIR"/node*/pid
+  if docker_engine && docker_ours; then docker stop "$CONTAINER" >/dev/null; fi
+}
+
+signal() { # signal STOP|CONT pause|unpause
+  local all
+  all=$(pids)
+  if [ -n "$all" ]; then
+    # shellcheck disable=SC2086 # one word a process
+    kill "-$1" $all
+  elif docker_engine && docker_ours; then
+    docker "$2" "$CONTAINER" >/dev/null
+  else
+    die "there is no Cassandra that this script started"
+  fi
+}
+
+case ${1:-} in
+start) start "${2:-1}" ;;
+stop) stop ;;
+status)
+  if [ -n "$(pids)" ]; then
+    echo "running: process $(pids | xargs)"
+  elif docker_engine && [ -n "$(docker ps -q --filter "name=^$CONTAINER\$")" ]; then
+    echo "running: container $CONTAINER"
+  else
+    echo "not running"
+    exit 1
+  fi
+  ;;
+pause) signal STOP pause ;;
+resume) signal CONT unpause ;;
+*)
+  sed -n 2,6p "$0"
+  exit 2
+  ;;
+esac

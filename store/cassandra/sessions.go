@@ -1,0 +1,73 @@
+package cassandra
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"github.com/gocql/gocql"
+	"github.com/google/uuid"
+
+	"github.com/twtr-dev/twtr"
+)
+
+// Lightweight transactions alone: a plain write's time, the client's, doesn't compare with that of one, the replica's.
+const (
+	insertSession = `INSERT INTO refresh_tokens (family, username, token_hash, expires_at) VALUES (?, ?, ?, ?) IF NOT EXISTS USING TTL ?`
+	selectSession = `SELECT username, token_hash, expires_at FROM refresh_tokens WHERE family = ?`
+	rotateSession = `UPDATE refresh_tokens USING TTL ? SET username = ?, token_hash = ?, expires_at = ? WHERE family = ? IF token_hash = ?`
+	deleteSession = `DELETE FROM refresh_tokens WHERE family = ? IF EXISTS`
+)
+
+// ttl is for how many seconds a row is kept; a second more than needed, for a session is judged by its expires_at.
+func ttl(expiresAt time.Time) int {
+	return max(1, int(time.Until(expiresAt).Seconds())+1)
+}
+
+// CreateSession implements [twtr.SessionStore].
+func (s *Store) CreateSession(ctx context.Context, session twtr.Session) error {
+	_, err := s.cas(ctx, insertSession, gocql.UUID(session.Family), session.Username, session.TokenHash, session.ExpiresAt, ttl(session.ExpiresAt))
+	return err
+}
+
+// Session implements [twtr.SessionStore].
+func (s *Store) Session(ctx context.Context, family uuid.UUID) (twtr.Session, error) {
+	session := twtr.Session{Family: family}
+	var expiresAt time.Time
+	found, err := s.one(ctx, serial, selectSession, gocql.UUID(family), &session.Username, &session.TokenHash, &expiresAt)
+	if err != nil {
+		return twtr.Session{}, err
+	}
+	if !found || !expiresAt.After(time.Now()) {
+		return twtr.Session{}, twtr.Errorf(twtr.NotFound, "there is no such session")
+	}
+	session.ExpiresAt = expiresAt.UTC()
+	return session, nil
+}
+
+// RotateSession implements [twtr.SessionStore].
+func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Session) error {
+	// Expired but still there, for its last second; nothing else changes an expiry.
+	stored, err := s.Session(ctx, next.Family)
+	if err != nil {
+		return err
+	}
+	applied, err := s.cas(ctx, rotateSession, ttl(next.ExpiresAt), stored.Username, next.TokenHash, next.ExpiresAt, gocql.UUID(next.Family), spent)
+	if err != nil || applied {
+		return err
+	}
+	// Perhaps it met its own row: the one of a try whose answer was lost.
+	if stored, err = s.Session(ctx, next.Family); err != nil {
+		return err
+	}
+	if !bytes.Equal(stored.TokenHash, next.TokenHash) {
+		return twtr.Errorf(twtr.Conflict, "the refresh token is spent")
+	}
+	return nil
+}
+
+// DeleteSession implements [twtr.SessionStore].
+func (s *Store) DeleteSession(ctx context.Context, family uuid.UUID) error {
+	_, err := s.cas(ctx, deleteSession, gocql.UUID(family))
+	return err
+}

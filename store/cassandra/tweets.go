@@ -1,0 +1,56 @@
+package cassandra
+
+import (
+	"context"
+
+	"github.com/gocql/gocql"
+	"github.com/google/uuid"
+
+	"github.com/twtr-dev/twtr"
+)
+
+const (
+	insertTweet        = `INSERT INTO tweets (id, username, content) VALUES (?, ?, ?) USING TIMESTAMP ?`
+	insertTweetByUser  = `INSERT INTO tweets_by_user (username, id, content) VALUES (?, ?, ?) USING TIMESTAMP ?`
+	selectTweet        = `SELECT username, content FROM tweets WHERE id = ?`
+	selectTweetsByUser = `SELECT id, content FROM tweets_by_user WHERE username = ? AND id < ? LIMIT ?`
+)
+
+// PutTweet implements [twtr.TweetStore].
+func (s *Store) PutTweet(ctx context.Context, t twtr.Tweet) error {
+	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
+	if err := s.exec(ctx, insertTweet, id, t.Username, t.Content, at); err != nil {
+		return err
+	}
+	return s.exec(ctx, insertTweetByUser, t.Username, id, t.Content, at)
+}
+
+// Tweet implements [twtr.TweetStore].
+func (s *Store) Tweet(ctx context.Context, id uuid.UUID) (twtr.Tweet, error) {
+	t := twtr.Tweet{ID: id}
+	found, err := s.one(ctx, gocql.LocalQuorum, selectTweet, gocql.UUID(id), &t.Username, &t.Content)
+	if err != nil {
+		return twtr.Tweet{}, err
+	}
+	if !found {
+		return twtr.Tweet{}, twtr.Errorf(twtr.NotFound, "there is no tweet %s", id)
+	}
+	return t, nil
+}
+
+// TweetsByUser implements [twtr.TweetStore].
+func (s *Store) TweetsByUser(ctx context.Context, username string, before uuid.UUID, limit int) ([]twtr.Tweet, error) {
+	return list(ctx, s, func(row gocql.Scanner) (twtr.Tweet, error) {
+		t := twtr.Tweet{Username: username}
+		err := row.Scan((*gocql.UUID)(&t.ID), &t.Content)
+		return t, err
+	}, limit, selectTweetsByUser, username, upperBound(before))
+}
+
+// upperBound is the id that those of a page are below. Cassandra compares uuids by their version first.
+func upperBound(before uuid.UUID) gocql.UUID {
+	if before == uuid.Nil {
+		before = uuid.Max
+	}
+	return gocql.UUID(before)
+}

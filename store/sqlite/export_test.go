@@ -1,0 +1,4 @@
+package sqlite
+
+// Lock keeps others from writing to a file, as another process could.
+var Lock = lock

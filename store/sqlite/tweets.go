@@ -1,0 +1,59 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"github.com/google/uuid"
+
+	"github.com/twtr-dev/twtr"
+)
+
+const (
+	insertTweet        = `INSERT INTO tweets (id, username, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
+	insertTweetByUser  = `INSERT INTO tweets_by_user (username, id, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
+	selectTweet        = `SELECT username, content FROM tweets WHERE id = ?`
+	selectTweetsByUser = `SELECT id, content FROM tweets_by_user WHERE username = ? AND id < ? ORDER BY id DESC LIMIT ?`
+)
+
+// PutTweet implements [twtr.TweetStore].
+func (s *Store) PutTweet(ctx context.Context, t twtr.Tweet) error {
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, insertTweet, t.ID[:], t.Username, t.Content); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, insertTweetByUser, t.Username, t.ID[:], t.Content)
+		return err
+	})
+}
+
+// Tweet implements [twtr.TweetStore].
+func (s *Store) Tweet(ctx context.Context, id uuid.UUID) (twtr.Tweet, error) {
+	t := twtr.Tweet{ID: id}
+	err := s.read.QueryRowContext(ctx, selectTweet, id[:]).Scan(&t.Username, &t.Content)
+	if errors.Is(err, sql.ErrNoRows) {
+		return twtr.Tweet{}, twtr.Errorf(twtr.NotFound, "there is no tweet %s", id)
+	}
+	if err != nil {
+		return twtr.Tweet{}, s.fault(ctx, err)
+	}
+	return t, nil
+}
+
+// TweetsByUser implements [twtr.TweetStore].
+func (s *Store) TweetsByUser(ctx context.Context, username string, before uuid.UUID, limit int) ([]twtr.Tweet, error) {
+	return list(ctx, s, func(rows *sql.Rows) (t twtr.Tweet, err error) {
+		t.Username = username
+		err = rows.Scan(&t.ID, &t.Content)
+		return t, err
+	}, selectTweetsByUser, username, upperBound(before), limit)
+}
+
+// upperBound is the id that those of a page are below.
+func upperBound(before uuid.UUID) []byte {
+	if before == uuid.Nil {
+		before = uuid.Max
+	}
+	return before[:]
+}

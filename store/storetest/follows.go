@@ -1,0 +1,131 @@
+package storetest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr"
+)
+
+// followersOf reads all buckets to their ends, in pages, and checks that each name is in its bucket and in order.
+func followersOf(t *testing.T, s twtr.Store, username string, limit int) []string {
+	t.Helper()
+	var all []string
+	for bucket := range twtr.FollowerBuckets {
+		inBucket := names(t, limit, func(after string) ([]string, error) {
+			return s.Followers(t.Context(), username, bucket, after, limit)
+		})
+		for _, follower := range inBucket {
+			require.Equal(t, bucket, twtr.FollowerBucket(follower))
+		}
+		all = append(all, inBucket...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func followingsOf(t *testing.T, s twtr.Store, username string, limit int) []string {
+	t.Helper()
+	return names(t, limit, func(after string) ([]string, error) { return s.Followings(t.Context(), username, after, limit) })
+}
+
+func names(t *testing.T, limit int, read func(after string) ([]string, error)) []string {
+	t.Helper()
+	var all []string
+	for after := ""; ; {
+		page, err := read(after)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page), limit)
+		all = append(all, page...)
+		if len(page) < limit {
+			require.True(t, slices.IsSorted(all), "in the order of their bytes")
+			return all
+		}
+		after = page[len(page)-1]
+	}
+}
+
+// requireEdge wants the edge in both directions, or in none.
+func requireEdge(t *testing.T, s twtr.Store, f twtr.Follow, there bool) {
+	t.Helper()
+	require.Equal(t, there, slices.Contains(followersOf(t, s, f.Followee, 100), f.Follower), "follower")
+	require.Equal(t, there, slices.Contains(followingsOf(t, s, f.Follower, 100), f.Followee), "following")
+}
+
+var followTests = []test{
+	{"nobody follows a new user, who follows nobody", func(t *testing.T, s twtr.Store) {
+		require.Empty(t, followersOf(t, s, name(), 10))
+		require.Empty(t, followingsOf(t, s, name(), 10))
+	}},
+	{"a put and a removal count by their time, not by their order", func(t *testing.T, s twtr.Store) {
+		f := twtr.Follow{Follower: name(), Followee: name(), At: now()}
+		at := func(d time.Duration) twtr.Follow {
+			f := f
+			f.At = f.At.Add(d)
+			return f
+		}
+		put := func(d time.Duration) { require.NoError(t, s.PutFollow(t.Context(), at(d))) }
+		remove := func(d time.Duration) { require.NoError(t, s.DeleteFollow(t.Context(), at(d))) }
+
+		put(0)
+		put(0)
+		requireEdge(t, s, f, true)
+		remove(-time.Microsecond)
+		requireEdge(t, s, f, true)
+		remove(0) // at the same time the removal wins
+		requireEdge(t, s, f, false)
+		put(0)
+		put(-time.Second)
+		requireEdge(t, s, f, false)
+		put(time.Microsecond)
+		requireEdge(t, s, f, true)
+		remove(time.Second)
+		remove(time.Second)
+		put(2 * time.Microsecond)
+		requireEdge(t, s, f, false)
+		put(2 * time.Second)
+		requireEdge(t, s, f, true)
+	}},
+	{"a removal of what was never there keeps an older put dead", func(t *testing.T, s twtr.Store) {
+		f := twtr.Follow{Follower: name(), Followee: name(), At: now()}
+		require.NoError(t, s.DeleteFollow(t.Context(), f))
+		f.At = f.At.Add(-time.Second)
+		require.NoError(t, s.PutFollow(t.Context(), f))
+		requireEdge(t, s, f, false)
+	}},
+	{"10,000 followers are paged each once", func(t *testing.T, s twtr.Store) {
+		followee, at := name(), now()
+		want := make([]string, 10_000)
+		for i := range want {
+			want[i] = fmt.Sprintf("%s-%05d", followee[:8], i)
+		}
+		const writers = 16
+		for _, err := range race(writers, func(w int) error {
+			for i := w; i < len(want); i += writers {
+				if err := s.PutFollow(t.Context(), twtr.Follow{Follower: want[i], Followee: followee, At: at}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}) {
+			require.NoError(t, err)
+		}
+		require.Equal(t, want, followersOf(t, s, followee, 70))
+	}},
+	{"those whom one follows are paged each once", func(t *testing.T, s twtr.Store) {
+		follower := name()
+		var want []string
+		for range 100 {
+			f := twtr.Follow{Follower: follower, Followee: name(), At: now()}
+			require.NoError(t, s.PutFollow(t.Context(), f))
+			want = append(want, f.Followee)
+		}
+		slices.Sort(want)
+		require.Equal(t, want, followingsOf(t, s, follower, 7))
+		require.Equal(t, want, followingsOf(t, s, follower, 50))
+	}},
+}

@@ -1,0 +1,146 @@
+package storetest
+
+import (
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr"
+)
+
+// sorted are the tweets, newest first.
+func sorted(tweets []twtr.Tweet) []twtr.Tweet {
+	all := slices.Clone(tweets)
+	slices.SortFunc(all, func(a, b twtr.Tweet) int { return strings.Compare(string(b.ID[:]), string(a.ID[:])) })
+	return all
+}
+
+func shuffled(tweets []twtr.Tweet) []twtr.Tweet {
+	all := slices.Clone(tweets)
+	rand.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	return all
+}
+
+// pages reads a list of tweets to its end, and calls between after each page.
+func pages(t *testing.T, read func(before uuid.UUID, limit int) ([]twtr.Tweet, error), limit int, between func()) []twtr.Tweet {
+	t.Helper()
+	var all []twtr.Tweet
+	before := uuid.Nil
+	for {
+		page, err := read(before, limit)
+		require.NoError(t, err)
+		require.LessOrEqual(t, len(page), limit)
+		all = append(all, page...)
+		if len(page) < limit {
+			return all
+		}
+		before = page[len(page)-1].ID
+		between()
+	}
+}
+
+var contents = []string{
+	"plain",
+	" leading and trailing \n\t",
+	"quotes ' \" ` \\ and $1 ? :name %s",
+	"nul \x00 inside",
+	"e\u0301 is not é",
+	"مرحبا بالعالم, שלום",
+	"👩‍👩‍👧‍👦",
+	strings.Repeat("𝔘", twtr.MaxContent),
+}
+
+// newestFirst is the list's part of a contract that tweets by user and feeds share; put writes one tweet into the list.
+func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(before uuid.UUID, limit int) ([]twtr.Tweet, error), author string) {
+	t.Helper()
+	empty, err := read(uuid.Nil, 10)
+	require.NoError(t, err)
+	require.Empty(t, empty)
+
+	at := now()
+	var tweets []twtr.Tweet
+	for n := range uint32(50) { // of one millisecond
+		tweets = append(tweets, tweetAt(author, at, n))
+	}
+	for range 50 { // as they are made
+		tweet, err := twtr.NewTweet(author, "as made")
+		require.NoError(t, err)
+		tweets = append(tweets, tweet)
+	}
+	for i, content := range contents {
+		tweet := tweetAt(author, at.Add(-time.Hour), uint32(i))
+		tweet.Content = content
+		tweets = append(tweets, tweet)
+	}
+	for _, tweet := range shuffled(tweets) {
+		require.NoError(t, put(tweet))
+		require.NoError(t, put(tweet), "the same again")
+	}
+	want := sorted(tweets)
+	all, err := read(uuid.Nil, 1000)
+	require.NoError(t, err)
+	require.Equal(t, want, all)
+	require.Equal(t, tweets[99].ID, all[0].ID, "what was made last")
+
+	some, err := read(uuid.Nil, 3)
+	require.NoError(t, err)
+	require.Equal(t, want[:3], some)
+	some, err = read(want[4].ID, 3)
+	require.NoError(t, err)
+	require.Equal(t, want[5:8], some)
+
+	// While pages are read newer tweets come in, which are not seen, and older ones, which are seen once.
+	n := uint32(0)
+	paged := pages(t, read, 7, func() {
+		n++
+		newer, older := tweetAt(author, at.Add(time.Hour), n), tweetAt(author, at.Add(-2*time.Hour), 1000-n)
+		require.NoError(t, put(newer))
+		require.NoError(t, put(older))
+		want = append(want, older)
+	})
+	require.Equal(t, sorted(want), paged)
+}
+
+var tweetTests = []test{
+	{"a tweet comes back to the letter", func(t *testing.T, s twtr.Store) {
+		for _, content := range contents {
+			tweet := twtr.Tweet{ID: uuid.Must(uuid.NewV7()), Username: name(), Content: content}
+			require.NoError(t, s.PutTweet(t.Context(), tweet))
+			got, err := s.Tweet(t.Context(), tweet.ID)
+			require.NoError(t, err)
+			require.Equal(t, tweet, got)
+		}
+	}},
+	{"an unknown tweet is not found", func(t *testing.T, s twtr.Store) {
+		_, err := s.Tweet(t.Context(), uuid.Must(uuid.NewV7()))
+		requireCode(t, twtr.NotFound, err)
+	}},
+	{"a user's tweets are listed newest first, and each once over all pages", func(t *testing.T, s twtr.Store) {
+		author := name()
+		newestFirst(t,
+			func(tweet twtr.Tweet) error { return s.PutTweet(t.Context(), tweet) },
+			func(before uuid.UUID, limit int) ([]twtr.Tweet, error) {
+				return s.TweetsByUser(t.Context(), author, before, limit)
+			}, author)
+	}},
+	{"32 users tweet at once, and each reads their own", func(t *testing.T, s twtr.Store) {
+		for _, err := range race(32, func(int) error {
+			tweet := tweetAt(name(), now(), 1)
+			if err := s.PutTweet(t.Context(), tweet); err != nil {
+				return err
+			}
+			got, err := s.TweetsByUser(t.Context(), tweet.Username, uuid.Nil, 10)
+			if err == nil && !slices.Equal(got, []twtr.Tweet{tweet}) {
+				err = twtr.Errorf(twtr.Internal, "got %v", got)
+			}
+			return err
+		}) {
+			require.NoError(t, err)
+		}
+	}},
+}

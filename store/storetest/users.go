@@ -1,0 +1,92 @@
+package storetest
+
+import (
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr"
+)
+
+func user(username string) twtr.User {
+	return twtr.User{
+		Username:     username,
+		Email:        username + "@example.com",
+		DisplayName:  "Zoë 🦜 " + username[:4],
+		PasswordHash: "hash " + name(),
+		CreatedAt:    now(),
+	}
+}
+
+// race calls all at once and returns their errors.
+func race(n int, call func(i int) error) []error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = call(i) })
+	}
+	wg.Wait()
+	return errs
+}
+
+// requireOneWinner wants one nil among conflicts, and returns whose it is.
+func requireOneWinner(t *testing.T, errs []error) int {
+	t.Helper()
+	winner, winners := -1, 0
+	for i, err := range errs {
+		if err == nil {
+			winner, winners = i, winners+1
+			continue
+		}
+		requireCode(t, twtr.Conflict, err)
+	}
+	require.Equal(t, 1, winners, "winners")
+	return winner
+}
+
+var userTests = []test{
+	{"a user comes back as they were created", func(t *testing.T, s twtr.Store) {
+		u := user(name())
+		require.NoError(t, s.CreateUser(t.Context(), u))
+		got, err := s.User(t.Context(), u.Username)
+		require.NoError(t, err)
+		require.Equal(t, u, got)
+	}},
+	{"nobody is not found", func(t *testing.T, s twtr.Store) {
+		_, err := s.User(t.Context(), name())
+		requireCode(t, twtr.NotFound, err)
+	}},
+	{"names that differ in case are different users", func(t *testing.T, s twtr.Store) {
+		upper, lower := user("A"+name()[1:]), twtr.User{}
+		lower = upper
+		lower.Username, lower.PasswordHash = "a"+upper.Username[1:], "other"
+		require.NoError(t, s.CreateUser(t.Context(), upper))
+		require.NoError(t, s.CreateUser(t.Context(), lower))
+		got, err := s.User(t.Context(), lower.Username)
+		require.NoError(t, err)
+		require.Equal(t, lower, got)
+	}},
+	{"of racing sign-ups for one name one wins, and the store has the winner's", func(t *testing.T, s twtr.Store) {
+		username := name()
+		users := make([]twtr.User, 16)
+		for i := range users {
+			users[i] = user(username)
+		}
+		errs := race(len(users), func(i int) error { return s.CreateUser(t.Context(), users[i]) })
+		winner := requireOneWinner(t, errs)
+		got, err := s.User(t.Context(), username)
+		require.NoError(t, err)
+		require.Equal(t, users[winner], got)
+	}},
+	{"to create the same user again is no conflict, and changes nothing", func(t *testing.T, s twtr.Store) {
+		u := user(name())
+		for _, err := range race(4, func(int) error { return s.CreateUser(t.Context(), u) }) {
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.CreateUser(t.Context(), u))
+		got, err := s.User(t.Context(), u.Username)
+		require.NoError(t, err)
+		require.Equal(t, u, got)
+	}},
+}

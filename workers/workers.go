@@ -1,0 +1,66 @@
+// Package workers says what each domain's task queue runs: a file a domain, and the list of all.
+package workers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/interceptor"
+	"go.temporal.io/sdk/worker"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/crossing"
+	"github.com/twtr-dev/twtr/workflows"
+)
+
+// Dependencies are what the activities need.
+type Dependencies struct {
+	Store twtr.Store
+	// Unseal opens a sealed user; only the domain users needs it.
+	Unseal func(sealed []byte) (twtr.User, error)
+}
+
+// domains are all, in the order in which they are listed to people.
+var domains = []struct {
+	queue    string
+	register func(worker.Registry, Dependencies)
+}{
+	{workflows.UsersQueue, registerUsers},
+	{workflows.TweetsQueue, registerTweets},
+	{workflows.FollowersQueue, registerFollowers},
+	{workflows.FeedsQueue, registerFeeds},
+}
+
+// Domains are the names of all domains, which are those of their task queues.
+func Domains() []string {
+	names := make([]string, len(domains))
+	for i, d := range domains {
+		names[i] = d.queue
+	}
+	return names
+}
+
+// DrainTimeout is for how long a worker that is stopped lets the activities in hand end.
+const DrainTimeout = 10 * time.Second
+
+// New makes the worker of one domain; it polls that domain's task queue alone, once it is started.
+func New(c client.Client, domain string, deps Dependencies) (worker.Worker, error) {
+	i := slices.Index(Domains(), domain)
+	if i < 0 {
+		return nil, fmt.Errorf("no domain %q: there are %s", domain, strings.Join(Domains(), ", "))
+	}
+	w := worker.New(c, domain, worker.Options{
+		Interceptors:      []interceptor.WorkerInterceptor{&crossing.Interceptor{}},
+		WorkerStopTimeout: DrainTimeout,
+		// After a worker was killed its workflows go on elsewhere after this; the default is 5 s.
+		StickyScheduleToStartTimeout: time.Second,
+		// Heartbeats go out at once but for this. By default the SDK sends one every 0.8 × the heartbeat timeout,
+		// and a delivery would resume from seconds ago.
+		MaxHeartbeatThrottleInterval: 200 * time.Millisecond,
+	})
+	domains[i].register(w, deps)
+	return w, nil
+}
