@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -426,6 +427,9 @@ func (s *stack) outage() (begin func() (end func())) {
 		require.NoError(s.t, err, string(out))
 	}
 	if out, err := exec.Command("../scripts/cassandra.sh", "status").CombinedOutput(); err != nil {
+		if os.Getenv("REQUIRE_CASSANDRA") != "" {
+			s.t.Fatalf("REQUIRE_CASSANDRA is set, and an outage needs a Cassandra that scripts/cassandra.sh started: %s", out)
+		}
 		s.t.Skipf("an outage needs a Cassandra that scripts/cassandra.sh started: %s", out)
 	}
 	return func() func() {

@@ -52,7 +52,9 @@ func Follow(ctx workflow.Context, in FollowInput) error {
 		if err := backfill(ctx, f.Follower, f.Followee); err != nil {
 			return err
 		}
-		if err := settled(ctx); err != nil {
+		// To the next round if somebody wants it newer meanwhile, and to the end when all have their answer.
+		more := func() bool { return written.Before(newest.At) || workflow.AllHandlersFinished(ctx) }
+		if err := workflow.Await(ctx, more); err != nil {
 			return err
 		}
 	}

@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/operatorservice/v1"
 	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
@@ -56,39 +58,38 @@ func Dial(ctx context.Context, options client.Options, attributes []temporal.Sea
 }
 
 func register(ctx context.Context, c client.Client, namespace string, attributes []temporal.SearchAttributeKey) error {
-	missing, err := missingAttributes(ctx, c, namespace, attributes)
-	if len(missing) == 0 || err != nil {
-		return err
-	}
-	_, err = c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
-		Namespace: namespace, SearchAttributes: missing})
-	var exists *serviceerror.AlreadyExists
-	if err != nil && !errors.As(err, &exists) { // another process may have been first
-		return fmt.Errorf("namespace %q lacks the search attributes %v of type Keyword, and they can't be added from here: %w", namespace, missing, err)
-	}
-	for {
-		missing, err := missingAttributes(ctx, c, namespace, attributes)
-		if len(missing) == 0 || err != nil {
-			return err
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("namespace %q does not take up the search attributes %v: %w", namespace, missing, ctx.Err())
-		}
-	}
-}
-
-func missingAttributes(ctx context.Context, c client.Client, namespace string, attributes []temporal.SearchAttributeKey) (map[string]enums.IndexedValueType, error) {
 	known, err := c.OperatorService().ListSearchAttributes(ctx, &operatorservice.ListSearchAttributesRequest{Namespace: namespace})
 	if err != nil {
-		return nil, fmt.Errorf("read the search attributes of namespace %q: %w", namespace, err)
+		return fmt.Errorf("read the search attributes of namespace %q: %w", namespace, err)
 	}
 	missing := map[string]enums.IndexedValueType{}
-	for _, a := range attributes {
+	conditions := make([]string, len(attributes))
+	for i, a := range attributes {
 		if _, ok := known.GetCustomAttributes()[a.GetName()]; !ok {
 			missing[a.GetName()] = a.GetValueType()
 		}
+		conditions[i] = a.GetName() + " = ''"
 	}
-	return missing, nil
+	if len(missing) > 0 {
+		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{
+			Namespace: namespace, SearchAttributes: missing})
+		var exists *serviceerror.AlreadyExists
+		if err != nil && !errors.As(err, &exists) { // another process may have been first
+			return fmt.Errorf("namespace %q lacks the search attributes %v, and they can't be added from here: %w", namespace, missing, err)
+		}
+	}
+	// The server's caches take them up a moment later, and until then refuse a workflow that has them, and a query.
+	query := &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: strings.Join(conditions, " AND ")}
+	for {
+		_, err := c.CountWorkflow(ctx, query)
+		var unknown *serviceerror.InvalidArgument
+		if !errors.As(err, &unknown) {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("namespace %q does not take up the search attributes %v: %w", namespace, missing, err)
+		}
+	}
 }

@@ -36,8 +36,8 @@ var feedTests = []test{
 		require.NoError(t, s.PutFeedItem(t.Context(), tweet, nil))
 		require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers))
 		require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers[:100]))
-		for i := 0; i < len(readers); i += 7 {
-			require.Equal(t, []twtr.Tweet{tweet}, feed(t, s, readers[i]))
+		for _, reader := range readers {
+			require.Equal(t, []twtr.Tweet{tweet}, feed(t, s, reader))
 		}
 	}},
 	{"one put brings 100 tweets to a reader, among what is there", func(t *testing.T, s twtr.Store) {
@@ -73,10 +73,27 @@ var feedTests = []test{
 		put()
 		require.Equal(t, []twtr.Tweet{other}, feed(t, s, reader))
 	}},
-	{"a removal of what was never there keeps a late put dead", func(t *testing.T, s twtr.Store) {
-		reader, tweet := name(), tweetAt(name(), now(), 1)
-		require.NoError(t, s.DeleteFeedItem(t.Context(), reader, tweet.ID, now().Add(time.Second)))
-		require.NoError(t, s.PutFeedItem(t.Context(), tweet, []string{reader}))
-		require.Empty(t, feed(t, s, reader))
+	{"a removal of what was never there keeps a late put dead, unless the tweet is newer", func(t *testing.T, s twtr.Store) {
+		reader, author, at := name(), name(), now()
+		dead, same, newer := tweetAt(author, at, 1), tweetAt(author, at, 2), tweetAt(author, at, 3)
+		require.NoError(t, s.DeleteFeedItem(t.Context(), reader, dead.ID, at.Add(time.Second)))
+		require.NoError(t, s.DeleteFeedItem(t.Context(), reader, same.ID, at))
+		require.NoError(t, s.DeleteFeedItem(t.Context(), reader, newer.ID, at.Add(-time.Microsecond)))
+		for _, tweet := range []twtr.Tweet{dead, same, newer} {
+			require.NoError(t, s.PutFeedItem(t.Context(), tweet, []string{reader}))
+		}
+		require.Equal(t, []twtr.Tweet{newer}, feed(t, s, reader))
+		require.NoError(t, s.PutFeedItems(t.Context(), reader, []twtr.Tweet{dead, same, newer}))
+		require.Equal(t, []twtr.Tweet{newer}, feed(t, s, reader))
+	}},
+	{"a removal leaves the tweet's other readers, and the reader's other tweets", func(t *testing.T, s twtr.Store) {
+		upper, lower := inCases()
+		first, second := tweetAt(name(), now(), 1), tweetAt(name(), now(), 2)
+		for _, tweet := range []twtr.Tweet{first, second} {
+			require.NoError(t, s.PutFeedItem(t.Context(), tweet, []string{upper, lower}))
+		}
+		require.NoError(t, s.DeleteFeedItem(t.Context(), upper, first.ID, now().Add(time.Second)))
+		require.Equal(t, []twtr.Tweet{second}, feed(t, s, upper))
+		require.Equal(t, []twtr.Tweet{second, first}, feed(t, s, lower))
 	}},
 }

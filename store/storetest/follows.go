@@ -90,12 +90,64 @@ var followTests = []test{
 		put(2 * time.Second)
 		requireEdge(t, s, f, true)
 	}},
+	{"a time counts to the microsecond", func(t *testing.T, s twtr.Store) {
+		f := twtr.Follow{Follower: name(), Followee: name(), At: now().Add(400 * time.Nanosecond)}
+		require.NoError(t, s.PutFollow(t.Context(), f))
+		f.At = f.At.Truncate(time.Microsecond)
+		require.NoError(t, s.DeleteFollow(t.Context(), f))
+		requireEdge(t, s, f, false)
+	}},
+	{"an edge has a direction, and names in their case", func(t *testing.T, s twtr.Store) {
+		upper, lower := inCases()
+		f := twtr.Follow{Follower: upper, Followee: lower, At: now()}
+		back := twtr.Follow{Follower: lower, Followee: upper, At: now()}
+		require.NoError(t, s.PutFollow(t.Context(), f))
+		requireEdge(t, s, f, true)
+		requireEdge(t, s, back, false)
+		require.NoError(t, s.DeleteFollow(t.Context(), back))
+		requireEdge(t, s, f, true)
+	}},
+	{"names come in the order of their bytes", func(t *testing.T, s twtr.Store) {
+		u := name()
+		var want []string
+		for _, first := range "-09AMZ_amz" { // in the order of their bytes
+			for n := range 20 {
+				other := fmt.Sprintf("%c%s%02d", first, u[:8], n)
+				want = append(want, other)
+				require.NoError(t, s.PutFollow(t.Context(), twtr.Follow{Follower: other, Followee: u, At: now()}))
+				require.NoError(t, s.PutFollow(t.Context(), twtr.Follow{Follower: u, Followee: other, At: now()}))
+			}
+		}
+		require.Equal(t, want, followersOf(t, s, u, 3))
+		require.Equal(t, want, followingsOf(t, s, u, 3))
+		require.Equal(t, want, followingsOf(t, s, u, 1000))
+	}},
+	{"removals leave no gap in the pages", func(t *testing.T, s twtr.Store) {
+		follower := name()
+		var want []string
+		for n := range 60 {
+			f := twtr.Follow{Follower: follower, Followee: fmt.Sprintf("%s-%02d", follower[:8], n), At: now()}
+			require.NoError(t, s.PutFollow(t.Context(), f))
+			if n%3 > 0 {
+				require.NoError(t, s.DeleteFollow(t.Context(), f))
+			} else {
+				want = append(want, f.Followee)
+			}
+		}
+		require.Equal(t, want, followingsOf(t, s, follower, 4))
+	}},
 	{"a removal of what was never there keeps an older put dead", func(t *testing.T, s twtr.Store) {
 		f := twtr.Follow{Follower: name(), Followee: name(), At: now()}
 		require.NoError(t, s.DeleteFollow(t.Context(), f))
-		f.At = f.At.Add(-time.Second)
+		for _, d := range []time.Duration{-time.Second, 0} {
+			older := f
+			older.At = f.At.Add(d)
+			require.NoError(t, s.PutFollow(t.Context(), older))
+			requireEdge(t, s, f, false)
+		}
+		f.At = f.At.Add(time.Microsecond)
 		require.NoError(t, s.PutFollow(t.Context(), f))
-		requireEdge(t, s, f, false)
+		requireEdge(t, s, f, true)
 	}},
 	{"10,000 followers are paged each once", func(t *testing.T, s twtr.Store) {
 		followee, at := name(), now()

@@ -65,6 +65,28 @@ var sessionTests = []test{
 		requireCode(t, twtr.Conflict, s.RotateSession(t.Context(), first.TokenHash, rotated(first)))
 		require.NoError(t, s.CreateSession(t.Context(), first), "a late retry")
 		requireSession(t, s, second)
+		third := rotated(second)
+		require.NoError(t, s.RotateSession(t.Context(), second.TokenHash, third))
+		requireCode(t, twtr.Conflict, s.RotateSession(t.Context(), first.TokenHash, second)) // a retry that is too late
+		requireSession(t, s, third)
+	}},
+	{"a rotation replaces token and expiry, and nothing else", func(t *testing.T, s twtr.Store) {
+		first := sessionOf(name())
+		next := rotated(first)
+		next.Username = name()
+		require.NoError(t, s.CreateSession(t.Context(), first))
+		require.NoError(t, s.RotateSession(t.Context(), first.TokenHash, next))
+		next.Username = first.Username
+		requireSession(t, s, next)
+	}},
+	{"a rotated session outlives the expiry it was created with", func(t *testing.T, s twtr.Store) {
+		first := sessionOf(name())
+		first.ExpiresAt = now().Add(4 * time.Second)
+		second := rotated(first)
+		require.NoError(t, s.CreateSession(t.Context(), first))
+		require.NoError(t, s.RotateSession(t.Context(), first.TokenHash, second))
+		time.Sleep(time.Until(first.ExpiresAt.Add(1500 * time.Millisecond))) // an engine may round up to a second
+		requireSession(t, s, second)
 	}},
 	{"a token that many spend at once is spent by one", func(t *testing.T, s twtr.Store) {
 		first := sessionOf(name())
@@ -84,5 +106,22 @@ var sessionTests = []test{
 		_, err := s.Session(t.Context(), session.Family)
 		requireCode(t, twtr.NotFound, err)
 		requireCode(t, twtr.NotFound, s.RotateSession(t.Context(), session.TokenHash, rotated(session)))
+	}},
+	{"a late retry does not bring back a deleted session", func(t *testing.T, s twtr.Store) {
+		first := sessionOf(name())
+		second := rotated(first)
+		require.NoError(t, s.CreateSession(t.Context(), first))
+		require.NoError(t, s.RotateSession(t.Context(), first.TokenHash, second))
+		require.NoError(t, s.DeleteSession(t.Context(), first.Family))
+		require.NoError(t, s.CreateSession(t.Context(), first))
+		requireCode(t, twtr.NotFound, s.RotateSession(t.Context(), first.TokenHash, second))
+		_, err := s.Session(t.Context(), first.Family)
+		requireCode(t, twtr.NotFound, err)
+	}},
+	{"to delete a session that was never there is nil, and leaves the others", func(t *testing.T, s twtr.Store) {
+		other := sessionOf(name())
+		require.NoError(t, s.CreateSession(t.Context(), other))
+		require.NoError(t, s.DeleteSession(t.Context(), uuid.New()))
+		requireSession(t, s, other)
 	}},
 }

@@ -5,6 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +38,12 @@ func Run(t *testing.T, open func(*testing.T) twtr.Store) {
 // name is a username that nobody has.
 func name() string { return rand.Text()[:16] }
 
+// inCases are two names that differ in case only, and that nobody has.
+func inCases() (upper, lower string) {
+	upper = "A" + name()[1:]
+	return upper, strings.ToLower(upper)
+}
+
 // now is a time as the store keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 
@@ -42,6 +52,14 @@ func idAt(at time.Time, n uint32) (id uuid.UUID) {
 	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16)
 	binary.BigEndian.PutUint32(id[12:], n)
 	id[6], id[8] = 0x70, 0x80
+	return id
+}
+
+// someIDAt is a UUIDv7 of that millisecond whose other bits are random.
+func someIDAt(at time.Time) uuid.UUID {
+	random, id := uuid.New(), idAt(at, 0)
+	copy(id[6:], random[6:])
+	id[6] = 0x70 | id[6]&0x0f
 	return id
 }
 
@@ -63,41 +81,120 @@ var storeTests = []test{
 		cancel()
 		late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
-		u := user(name())
-		other := name()
-		session := sessionOf(u.Username)
-		tweet := tweetAt(u.Username, now(), 1)
-		follow := twtr.Follow{Follower: u.Username, Followee: other, At: now()}
-		for method, call := range map[string]func(context.Context) error{
-			"Ping":           s.Ping,
-			"CreateUser":     func(ctx context.Context) error { return s.CreateUser(ctx, u) },
-			"User":           func(ctx context.Context) error { _, err := s.User(ctx, u.Username); return err },
-			"CreateSession":  func(ctx context.Context) error { return s.CreateSession(ctx, session) },
-			"Session":        func(ctx context.Context) error { _, err := s.Session(ctx, session.Family); return err },
-			"RotateSession":  func(ctx context.Context) error { return s.RotateSession(ctx, session.TokenHash, session) },
-			"DeleteSession":  func(ctx context.Context) error { return s.DeleteSession(ctx, session.Family) },
-			"PutTweet":       func(ctx context.Context) error { return s.PutTweet(ctx, tweet) },
-			"Tweet":          func(ctx context.Context) error { _, err := s.Tweet(ctx, tweet.ID); return err },
-			"TweetsByUser":   func(ctx context.Context) error { _, err := s.TweetsByUser(ctx, u.Username, uuid.Nil, 1); return err },
-			"PutFollow":      func(ctx context.Context) error { return s.PutFollow(ctx, follow) },
-			"DeleteFollow":   func(ctx context.Context) error { return s.DeleteFollow(ctx, follow) },
-			"Followers":      func(ctx context.Context) error { _, err := s.Followers(ctx, other, 0, "", 1); return err },
-			"Followings":     func(ctx context.Context) error { _, err := s.Followings(ctx, u.Username, "", 1); return err },
-			"PutFeedItem":    func(ctx context.Context) error { return s.PutFeedItem(ctx, tweet, []string{other}) },
-			"PutFeedItems":   func(ctx context.Context) error { return s.PutFeedItems(ctx, other, []twtr.Tweet{tweet}) },
-			"DeleteFeedItem": func(ctx context.Context) error { return s.DeleteFeedItem(ctx, other, tweet.ID, now()) },
-			"Feed":           func(ctx context.Context) error { _, err := s.Feed(ctx, other, uuid.Nil, 1); return err },
-		} {
-			require.ErrorIs(t, call(cancelled), context.Canceled, method)
-			require.ErrorIs(t, call(late), context.DeadlineExceeded, method)
+
+		there, missing := stockOf(name()), stockOf(name())
+		require.NoError(t, there.put(t.Context(), s))
+		for _, have := range []stock{there, missing} {
+			for method, call := range have.calls(s) {
+				require.ErrorIs(t, call(cancelled), context.Canceled, method)
+				require.ErrorIs(t, call(late), context.DeadlineExceeded, method)
+			}
 		}
-		_, err := s.User(t.Context(), u.Username)
+		require.NoError(t, there.check(t.Context(), s))
+
+		_, err := s.User(t.Context(), missing.user.Username)
 		requireCode(t, twtr.NotFound, err)
-		_, err = s.Session(t.Context(), session.Family)
+		_, err = s.Session(t.Context(), missing.session.Family)
 		requireCode(t, twtr.NotFound, err)
-		_, err = s.Tweet(t.Context(), tweet.ID)
+		_, err = s.Tweet(t.Context(), missing.tweet.ID)
 		requireCode(t, twtr.NotFound, err)
-		require.Empty(t, followersOf(t, s, other, 10))
-		require.Empty(t, feed(t, s, other))
+		tweets, err := s.TweetsByUser(t.Context(), missing.user.Username, uuid.Nil, 10)
+		require.NoError(t, err)
+		require.Empty(t, tweets)
+		requireEdge(t, s, missing.follow, false)
+		require.Empty(t, feed(t, s, missing.reader))
 	}},
+	{"32 at once each read back what they wrote", func(t *testing.T, s twtr.Store) {
+		for _, err := range race(32, func(int) error {
+			mine := stockOf(name())
+			for range 5 { // the same again changes nothing
+				if err := mine.put(t.Context(), s); err != nil {
+					return err
+				}
+				if err := mine.check(t.Context(), s); err != nil {
+					return err
+				}
+			}
+			return nil
+		}) {
+			require.NoError(t, err)
+		}
+	}},
+}
+
+// stock is one of everything that a store keeps.
+type stock struct {
+	user    twtr.User
+	session twtr.Session
+	tweet   twtr.Tweet
+	follow  twtr.Follow
+	reader  string
+}
+
+func stockOf(username string) stock {
+	return stock{
+		user:    user(username),
+		session: sessionOf(username),
+		tweet:   tweetAt(username, now(), 1),
+		follow:  twtr.Follow{Follower: username, Followee: name(), At: now()},
+		reader:  name(),
+	}
+}
+
+func (o stock) put(ctx context.Context, s twtr.Store) error {
+	return errors.Join(
+		s.CreateUser(ctx, o.user),
+		s.CreateSession(ctx, o.session),
+		s.PutTweet(ctx, o.tweet),
+		s.PutFollow(ctx, o.follow),
+		s.PutFeedItem(ctx, o.tweet, []string{o.reader}),
+	)
+}
+
+// check returns an error unless the store has it all, and has it once.
+func (o stock) check(ctx context.Context, s twtr.Store) error {
+	user, userErr := s.User(ctx, o.user.Username)
+	session, sessionErr := s.Session(ctx, o.session.Family)
+	tweet, tweetErr := s.Tweet(ctx, o.tweet.ID)
+	tweets, tweetsErr := s.TweetsByUser(ctx, o.user.Username, uuid.Nil, 10)
+	feed, feedErr := s.Feed(ctx, o.reader, uuid.Nil, 10)
+	bucket := twtr.FollowerBucket(o.follow.Follower)
+	followers, followersErr := s.Followers(ctx, o.follow.Followee, bucket, "", 10)
+	followings, followingsErr := s.Followings(ctx, o.follow.Follower, "", 10)
+	if err := errors.Join(userErr, sessionErr, tweetErr, tweetsErr, feedErr, followersErr, followingsErr); err != nil {
+		return err
+	}
+	got := []any{user, session, tweet, tweets, feed, followers, followings}
+	want := []any{o.user, o.session, o.tweet, []twtr.Tweet{o.tweet}, []twtr.Tweet{o.tweet},
+		[]string{o.follow.Follower}, []string{o.follow.Followee}}
+	if !reflect.DeepEqual(want, got) {
+		return fmt.Errorf("want %v, got %v", want, got)
+	}
+	return nil
+}
+
+// calls are all methods that take a context, each such that it would change the stock or read it.
+func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
+	follower, later := o.follow.Follower, o.follow
+	later.At = later.At.Add(time.Second)
+	return map[string]func(context.Context) error{
+		"Ping":           s.Ping,
+		"CreateUser":     func(ctx context.Context) error { return s.CreateUser(ctx, o.user) },
+		"User":           func(ctx context.Context) error { _, err := s.User(ctx, o.user.Username); return err },
+		"CreateSession":  func(ctx context.Context) error { return s.CreateSession(ctx, o.session) },
+		"Session":        func(ctx context.Context) error { _, err := s.Session(ctx, o.session.Family); return err },
+		"RotateSession":  func(ctx context.Context) error { return s.RotateSession(ctx, o.session.TokenHash, rotated(o.session)) },
+		"DeleteSession":  func(ctx context.Context) error { return s.DeleteSession(ctx, o.session.Family) },
+		"PutTweet":       func(ctx context.Context) error { return s.PutTweet(ctx, o.tweet) },
+		"Tweet":          func(ctx context.Context) error { _, err := s.Tweet(ctx, o.tweet.ID); return err },
+		"TweetsByUser":   func(ctx context.Context) error { _, err := s.TweetsByUser(ctx, follower, uuid.Nil, 1); return err },
+		"PutFollow":      func(ctx context.Context) error { return s.PutFollow(ctx, o.follow) },
+		"DeleteFollow":   func(ctx context.Context) error { return s.DeleteFollow(ctx, later) },
+		"Followers":      func(ctx context.Context) error { _, err := s.Followers(ctx, o.follow.Followee, 0, "", 1); return err },
+		"Followings":     func(ctx context.Context) error { _, err := s.Followings(ctx, follower, "", 1); return err },
+		"PutFeedItem":    func(ctx context.Context) error { return s.PutFeedItem(ctx, o.tweet, []string{o.reader}) },
+		"PutFeedItems":   func(ctx context.Context) error { return s.PutFeedItems(ctx, o.reader, []twtr.Tweet{o.tweet}) },
+		"DeleteFeedItem": func(ctx context.Context) error { return s.DeleteFeedItem(ctx, o.reader, o.tweet.ID, later.At) },
+		"Feed":           func(ctx context.Context) error { _, err := s.Feed(ctx, o.reader, uuid.Nil, 1); return err },
+	}
 }

@@ -3,6 +3,7 @@ package storetest
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -58,14 +59,15 @@ var userTests = []test{
 		requireCode(t, twtr.NotFound, err)
 	}},
 	{"names that differ in case are different users", func(t *testing.T, s twtr.Store) {
-		upper, lower := user("A"+name()[1:]), twtr.User{}
-		lower = upper
-		lower.Username, lower.PasswordHash = "a"+upper.Username[1:], "other"
-		require.NoError(t, s.CreateUser(t.Context(), upper))
-		require.NoError(t, s.CreateUser(t.Context(), lower))
-		got, err := s.User(t.Context(), lower.Username)
-		require.NoError(t, err)
-		require.Equal(t, lower, got)
+		upper, lower := inCases()
+		for _, u := range []twtr.User{user(upper), user(lower)} {
+			_, err := s.User(t.Context(), u.Username)
+			requireCode(t, twtr.NotFound, err)
+			require.NoError(t, s.CreateUser(t.Context(), u))
+			got, err := s.User(t.Context(), u.Username)
+			require.NoError(t, err)
+			require.Equal(t, u, got)
+		}
 	}},
 	{"of racing sign-ups for one name one wins, and the store has the winner's", func(t *testing.T, s twtr.Store) {
 		username := name()
@@ -75,6 +77,14 @@ var userTests = []test{
 		}
 		errs := race(len(users), func(i int) error { return s.CreateUser(t.Context(), users[i]) })
 		winner := requireOneWinner(t, errs)
+		for i, u := range users { // the same again: who they are is known by the password hash
+			err := s.CreateUser(t.Context(), u)
+			if i == winner {
+				require.NoError(t, err)
+			} else {
+				requireCode(t, twtr.Conflict, err)
+			}
+		}
 		got, err := s.User(t.Context(), username)
 		require.NoError(t, err)
 		require.Equal(t, users[winner], got)
@@ -84,7 +94,9 @@ var userTests = []test{
 		for _, err := range race(4, func(int) error { return s.CreateUser(t.Context(), u) }) {
 			require.NoError(t, err)
 		}
-		require.NoError(t, s.CreateUser(t.Context(), u))
+		again := u
+		again.Email, again.DisplayName, again.CreatedAt = "other@example.com", "other", u.CreatedAt.Add(time.Second)
+		require.NoError(t, s.CreateUser(t.Context(), again))
 		got, err := s.User(t.Context(), u.Username)
 		require.NoError(t, err)
 		require.Equal(t, u, got)
