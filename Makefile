@@ -20,6 +20,11 @@ test: ## run all tests, those of the Cassandra store and end-to-end ones too
 test-unit: ## run the tests that need nothing but Go
 	GOWORK=off go test ./...
 
+.PHONY: histories
+histories: ## record anew the workflow histories that the tests replay (after a change that no running workflow can meet)
+	mkdir -p workflows/testdata
+	TWTR_RECORD_HISTORIES=$(CURDIR)/workflows/testdata GOWORK=off go -C dev test -count=1 -run TestRecordHistories .
+
 # Each module by its own go.mod; the workspace is only a convenience, checked by the last line but one.
 .PHONY: lint
 lint: export GOWORK := off

@@ -62,7 +62,7 @@ func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (twtr.Delivery, er
 	g, gctx := errgroup.WithContext(ctx)
 	for _, cursor := range start.Left {
 		g.Go(func() error {
-			for in.Budget == 0 || p.delivered()-in.Delivery.Delivered < in.Budget {
+			for {
 				select {
 				case <-stopping:
 					return errStopping
@@ -74,12 +74,12 @@ func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (twtr.Delivery, er
 				}
 				done := n < followerPage
 				p.advance(cursor.Bucket, after, n, done)
-				if done {
+				// Each bucket has had a page at least, so that an empty one is not left for the next step.
+				if done || in.Budget != 0 && p.delivered()-in.Delivery.Delivered >= in.Budget {
 					return nil
 				}
 				cursor.After = after
 			}
-			return nil
 		})
 	}
 	err := g.Wait()

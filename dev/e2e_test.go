@@ -280,8 +280,12 @@ func (s *stack) post(token string, clients, tweets int) []tweet {
 		})
 	}
 	wg.Wait()
-	slices.SortFunc(all, func(a, b tweet) int { return strings.Compare(b.ID.String(), a.ID.String()) })
+	sortNewestFirst(all)
 	return all
+}
+
+func sortNewestFirst(tweets []tweet) {
+	slices.SortFunc(tweets, func(a, b tweet) int { return strings.Compare(b.ID.String(), a.ID.String()) })
 }
 
 func Test200TweetsBy16ClientsAllArriveOnceAndInOrder(t *testing.T) {
@@ -326,6 +330,53 @@ func TestWithoutAWorkerATweetIsAnswered503AndStoredWhenOneComes(t *testing.T) {
 		var tweets []tweet
 		s.ok("GET", "/tweets/ann", "", nil, &tweets)
 		return len(tweets) == 1 && tweets[0].Content == "late"
+	})
+}
+
+func Test64ClientsFor30SecondsLoseAndDoubleNothing(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		const clients = 64
+		authors := make([]string, clients)
+		for i := range authors {
+			authors[i] = s.signUp(fmt.Sprintf("author-%d", i))
+		}
+		readers := []string{s.signUp("reader-0"), s.signUp("reader-1"), s.signUp("reader-2")}
+		for _, reader := range readers {
+			for i := range authors {
+				s.follow(reader, fmt.Sprintf("author-%d", i))
+			}
+		}
+		var mu sync.Mutex
+		var posted []tweet
+		var wg sync.WaitGroup
+		end := time.Now().Add(30 * time.Second)
+		for i, token := range authors {
+			wg.Go(func() {
+				for n := 0; time.Now().Before(end); n++ {
+					var one tweet
+					a := s.call("POST", "/tweets", token, map[string]string{"content": fmt.Sprintf("tweet %d of %d", n, i)})
+					if err := json.Unmarshal(a.Data, &one); err != nil || a.Status != 200 {
+						t.Error(a.Status, a.Error, err)
+						return
+					}
+					mu.Lock()
+					posted = append(posted, one)
+					mu.Unlock()
+					if a := s.call("GET", "/feeds/me", readers[i%len(readers)], nil); a.Status != 200 {
+						t.Error(a.Status, a.Error)
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		sortNewestFirst(posted)
+		t.Logf("%d tweets by %d clients in 30 s", len(posted), clients)
+		for _, reader := range readers {
+			s.eventually("all arrive", func() bool { return len(s.feed(reader)) >= len(posted) })
+			require.Equal(t, posted, s.feed(reader))
+		}
 	})
 }
 

@@ -12,7 +12,8 @@ CREATE TABLE IF NOT EXISTS refresh_tokens (
     family BLOB PRIMARY KEY,
     username TEXT NOT NULL,
     token_hash BLOB NOT NULL,
-    expires_at INTEGER NOT NULL
+    expires_at INTEGER NOT NULL,
+    deleted INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS tweets (
@@ -54,3 +55,10 @@ CREATE TABLE IF NOT EXISTS feed_items (
     deleted INTEGER NOT NULL,
     PRIMARY KEY (username, tweet_id DESC)
 ) STRICT, WITHOUT ROWID;
+
+-- For the purge of what was removed long ago: of removed rows alone, so a put pays nothing for them.
+CREATE INDEX IF NOT EXISTS followers_deleted ON followers (written_at) WHERE deleted;
+
+CREATE INDEX IF NOT EXISTS followings_deleted ON followings (written_at) WHERE deleted;
+
+CREATE INDEX IF NOT EXISTS feed_items_deleted ON feed_items (written_at) WHERE deleted;

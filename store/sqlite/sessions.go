@@ -12,13 +12,15 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
+// A deleted session leaves its row, without the hash: a late retry of its creation finds the family taken.
 const (
-	insertSession = `INSERT INTO refresh_tokens (family, username, token_hash, expires_at) VALUES (?, ?, ?, ?)
+	insertSession = `INSERT INTO refresh_tokens (family, username, token_hash, expires_at, deleted) VALUES (?, ?, ?, ?, FALSE)
 		ON CONFLICT DO NOTHING`
-	selectSession = `SELECT username, token_hash, expires_at FROM refresh_tokens WHERE family = ? AND expires_at > ?`
+	selectSession = `SELECT username, token_hash, expires_at FROM refresh_tokens
+		WHERE family = ? AND expires_at > ? AND NOT deleted`
 	rotateSession = `UPDATE refresh_tokens SET token_hash = ?, expires_at = ?
-		WHERE family = ? AND token_hash = ? AND expires_at > ?`
-	deleteSession = `DELETE FROM refresh_tokens WHERE family = ?`
+		WHERE family = ? AND token_hash = ? AND expires_at > ? AND NOT deleted`
+	deleteSession = `UPDATE refresh_tokens SET token_hash = x'', deleted = TRUE WHERE family = ?`
 )
 
 // CreateSession implements [twtr.SessionStore].
@@ -37,7 +39,7 @@ func (s *Store) Session(ctx context.Context, family uuid.UUID) (twtr.Session, er
 		return twtr.Session{}, twtr.Errorf(twtr.NotFound, "there is no such session")
 	}
 	if err != nil {
-		return twtr.Session{}, s.fault(ctx, err)
+		return twtr.Session{}, fault(ctx, err)
 	}
 	session.ExpiresAt = time.UnixMilli(expiresAt).UTC()
 	return session, nil

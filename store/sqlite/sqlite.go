@@ -9,6 +9,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -23,8 +24,11 @@ import (
 )
 
 const (
-	busyTimeout = 2 * time.Second // another process may be writing
-	readers     = 4
+	readers = 4
+	// patience is how long to wait for another process that writes.
+	patience = 2 * time.Second
+	// pause is for how long at a time a write waits inside of SQLite, where it doesn't heed the context.
+	pause = 50 * time.Millisecond
 )
 
 // Store implements [twtr.Store] on one file. Several processes may use it at a time.
@@ -38,14 +42,16 @@ var _ twtr.Store = (*Store)(nil)
 
 // Open opens a file that [Migrate] made.
 func Open(ctx context.Context, path string) (*Store, error) {
-	if _, err := os.Stat(path); err != nil {
-		return nil, fmt.Errorf("the store's file: %w: run `twtr migrate`", err)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no store at %s: run `twtr migrate`", path)
+	} else if err != nil {
+		return nil, err
 	}
-	write, err := open(path, 1)
+	write, err := open(path, 1, pause)
 	if err != nil {
 		return nil, err
 	}
-	read, err := open(path, readers)
+	read, err := open(path, readers, patience)
 	if err != nil {
 		write.Close()
 		return nil, err
@@ -58,7 +64,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
-func open(path string, connections int) (*sql.DB, error) {
+func open(path string, connections int, busyTimeout time.Duration) (*sql.DB, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
@@ -87,7 +93,7 @@ func (s *Store) check(ctx context.Context) error {
 		err = nil // no such table: version 0
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return s.fault(ctx, err)
+		return fault(ctx, err)
 	}
 	return migrations.Check("sqlite", version, dirty)
 }
@@ -108,13 +114,21 @@ func Migrate(ctx context.Context, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	// golang-migrate's lock holds within one process; a lock on a file beside the store holds between processes.
+	// golang-migrate's lock holds within one process; a lock on a file beside the store holds between processes. That
+	// file stays: another process may have opened it already, and would then lock what a third one doesn't see.
 	unlock, err := lock(ctx, path+".migrate")
 	if err != nil {
 		return fmt.Errorf("lock the store for migration: %w", err)
 	}
 	defer unlock()
-	db, err := open(path, 1)
+	// SQLite would let everybody read what it creates. A file that exists must not be opened here: to close it would
+	// end all locks that this process has on it.
+	if file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+		file.Close()
+	} else if !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	db, err := open(path, 1, patience)
 	if err != nil {
 		return err
 	}
@@ -129,7 +143,7 @@ func Migrate(ctx context.Context, path string) error {
 	before := time.Now().Add(-tombstoneLife).UnixMicro()
 	for _, purge := range []string{purgeSessions, purgeFollowers, purgeFollowings, purgeFeedItems} {
 		if _, err := db.ExecContext(ctx, purge, before); err != nil {
-			return err
+			return fault(ctx, err)
 		}
 	}
 	return nil
@@ -140,7 +154,7 @@ const beginExclusive = `BEGIN EXCLUSIVE`
 // lock waits until no other process writes to the file, and keeps others from it until unlock is called or this process
 // ends, however it ends.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
-	db, err := open(path, 1)
+	db, err := open(path, 1, pause)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +165,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		}
 		if !busy(err) || ctx.Err() != nil {
 			db.Close()
-			return nil, err
+			return nil, fault(ctx, err)
 		}
 	}
 }
@@ -164,53 +178,63 @@ func (s *Store) Close() {
 
 // Ping implements [twtr.Store].
 func (s *Store) Ping(ctx context.Context) error {
-	return s.fault(ctx, s.read.PingContext(ctx))
+	return fault(ctx, s.read.PingContext(ctx))
 }
 
 // exec does one write.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	result, err := s.write.ExecContext(ctx, query, args...)
+	result, err := patiently(ctx, func() (sql.Result, error) { return s.write.ExecContext(ctx, query, args...) })
 	if err != nil {
-		return 0, s.fault(ctx, err)
+		return 0, fault(ctx, err)
 	}
 	rows, err = result.RowsAffected()
-	return rows, s.fault(ctx, err)
+	return rows, fault(ctx, err)
 }
 
 // transact does several writes, all or none.
 func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := s.write.BeginTx(ctx, nil)
+	tx, err := patiently(ctx, func() (*sql.Tx, error) { return s.write.BeginTx(ctx, nil) })
 	if err != nil {
-		return s.fault(ctx, err)
+		return fault(ctx, err)
 	}
 	if err := do(tx); err != nil {
 		// What it failed with says more than a rollback that fails too.
 		_ = tx.Rollback()
-		return s.fault(ctx, err)
+		return fault(ctx, err)
 	}
-	return s.fault(ctx, tx.Commit())
+	return fault(ctx, tx.Commit())
+}
+
+// patiently calls do again while another process writes, until our patience, or the context, ends.
+func patiently[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	for end := time.Now().Add(patience); ; {
+		result, err := do()
+		if !busy(err) || ctx.Err() != nil || time.Now().After(end) {
+			return result, err
+		}
+	}
 }
 
 // list reads all rows of a query.
 func list[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, s.fault(ctx, err)
+		return nil, fault(ctx, err)
 	}
 	defer rows.Close()
 	var all []T
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
-			return nil, s.fault(ctx, err)
+			return nil, fault(ctx, err)
 		}
 		all = append(all, item)
 	}
-	return all, s.fault(ctx, rows.Err())
+	return all, fault(ctx, rows.Err())
 }
 
 // fault is the error that the contract promises for one of the engine's.
-func (s *Store) fault(ctx context.Context, err error) error {
+func fault(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil

@@ -1,10 +1,15 @@
 package sqlite_test
 
 import (
+	"bufio"
 	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -17,17 +22,72 @@ import (
 	"github.com/twtr-dev/twtr/store/storetest"
 )
 
-// migrateEnv makes the test binary a process that only migrates the file it names.
-const migrateEnv = "TWTR_TEST_MIGRATE"
+// Each makes the test binary a process that does one thing with the file it names.
+const (
+	migrateEnv = "TWTR_TEST_MIGRATE" // migrates it
+	lockEnv    = "TWTR_TEST_LOCK"    // locks it, says so, and then waits to be killed
+	writeEnv   = "TWTR_TEST_WRITE"   // writes to it, and says so after each tweet, until it is killed
+)
 
 func TestMain(m *testing.M) {
+	ctx := context.Background()
 	if path := os.Getenv(migrateEnv); path != "" {
-		if err := sqlite.Migrate(context.Background(), path); err != nil {
-			panic(err)
-		}
+		must(sqlite.Migrate(ctx, path))
 		os.Exit(0)
 	}
+	if path := os.Getenv(lockEnv); path != "" {
+		_, err := sqlite.Lock(ctx, path)
+		must(err)
+		fmt.Println("locked")
+		select {}
+	}
+	if path := os.Getenv(writeEnv); path != "" {
+		s, err := sqlite.Open(ctx, path)
+		must(err)
+		for {
+			tweet, err := twtr.NewTweet("ann", "hello")
+			must(err)
+			must(s.PutTweet(ctx, tweet))
+			fmt.Println(tweet.ID)
+		}
+	}
 	os.Exit(m.Run())
+}
+
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// process starts the test binary as a process of its own, which is killed at the end of the test at the latest.
+func process(t *testing.T, env, path string) (kill func(), output *bufio.Scanner) {
+	c := exec.CommandContext(t.Context(), os.Args[0])
+	c.Env = append(os.Environ(), env+"="+path)
+	c.Stderr = os.Stderr
+	pipe, err := c.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, c.Start())
+	kill = sync.OnceFunc(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait() // it was killed
+	})
+	t.Cleanup(kill)
+	return kill, bufio.NewScanner(pipe)
+}
+
+// raw reads one value, or writes, past the store.
+func raw(t *testing.T, path, query string) (value int) {
+	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path}).String())
+	require.NoError(t, err)
+	defer db.Close()
+	if strings.HasPrefix(query, "SELECT") {
+		require.NoError(t, db.QueryRow(query).Scan(&value))
+		return value
+	}
+	_, err = db.Exec(query)
+	require.NoError(t, err)
+	return 0
 }
 
 func open(t *testing.T, path string) *sqlite.Store {
@@ -38,7 +98,7 @@ func open(t *testing.T, path string) *sqlite.Store {
 }
 
 func migrated(t *testing.T) (path string) {
-	path = filepath.Join(t.TempDir(), "data", "twtr.db")
+	path = filepath.Join(t.TempDir(), "all of it: 100% #1?", "twtr.db")
 	require.NoError(t, sqlite.Migrate(t.Context(), path))
 	return path
 }
@@ -59,6 +119,96 @@ func TestOpenRefusesAFileThatWasNotMigrated(t *testing.T) {
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	_, err = sqlite.Open(t.Context(), path)
 	require.ErrorContains(t, err, "the schema is at version 0, this program needs 1: run `twtr migrate`")
+}
+
+func TestMigrateGoesOnWhereAProcessDied(t *testing.T) {
+	path := migrated(t)
+	raw(t, path, `UPDATE schema_migrations SET dirty = TRUE`)
+	raw(t, path, `DROP TABLE feed_items`)
+	_, err := sqlite.Open(t.Context(), path)
+	require.ErrorContains(t, err, "run `twtr migrate`")
+	require.NoError(t, sqlite.Migrate(t.Context(), path))
+	_, err = open(t, path).Feed(t.Context(), "ann", uuid.Nil, 1)
+	require.NoError(t, err)
+}
+
+func TestALockForMigrationEndsWithItsProcess(t *testing.T) {
+	path := migrated(t)
+	kill, output := process(t, lockEnv, path+".migrate")
+	require.True(t, output.Scan())
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, sqlite.Migrate(ctx, path), context.DeadlineExceeded)
+	kill()
+	require.NoError(t, sqlite.Migrate(t.Context(), path))
+}
+
+func TestWhatAKilledProcessWroteIsThere(t *testing.T) {
+	path := migrated(t)
+	kill, output := process(t, writeEnv, path)
+	s := open(t, path)
+	var written []uuid.UUID
+	for range 100 {
+		require.True(t, output.Scan())
+		written = append(written, uuid.MustParse(output.Text()))
+		require.NoError(t, sqlite.Migrate(t.Context(), path), "while the others use the file")
+	}
+	kill()
+	for _, id := range written {
+		_, err := s.Tweet(t.Context(), id)
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.PutTweet(t.Context(), twtr.Tweet{ID: uuid.Must(uuid.NewV7()), Username: "bob", Content: "hello"}))
+}
+
+func TestAContextThatEndsInTheMiddleOfADeliveryUndoesIt(t *testing.T) {
+	s := open(t, migrated(t))
+	tweet, err := twtr.NewTweet("ann", "hello")
+	require.NoError(t, err)
+	readers := make([]string, 100_000)
+	for i := range readers {
+		readers[i] = fmt.Sprintf("reader-%06d", i)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	require.ErrorIs(t, s.PutFeedItem(ctx, tweet, readers), context.DeadlineExceeded)
+	items, err := s.Feed(t.Context(), readers[0], uuid.Nil, 1)
+	require.NoError(t, err)
+	require.Empty(t, items)
+	require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers[:1000]))
+}
+
+func TestARemovalKeepsNoContentAndIsForgottenAfterTenDays(t *testing.T) {
+	path := migrated(t)
+	s := open(t, path)
+	ctx, old := t.Context(), time.Now().Add(-11*24*time.Hour)
+	tweet, err := twtr.NewTweet("ann", "hello")
+	require.NoError(t, err)
+	require.NoError(t, s.PutFeedItem(ctx, tweet, []string{"bob"}))
+	require.NoError(t, s.DeleteFeedItem(ctx, "bob", tweet.ID, time.Now()))
+	require.NoError(t, s.DeleteFeedItem(ctx, "old", tweet.ID, old))
+	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}))
+	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "old", Followee: "ann", At: old}))
+	require.NoError(t, s.PutFollow(ctx, twtr.Follow{Follower: "eve", Followee: "ann", At: old}))
+	session := twtr.Session{Family: uuid.New(), Username: "ann", TokenHash: []byte("hash"), ExpiresAt: old}
+	require.NoError(t, s.CreateSession(ctx, session))
+	session.Family, session.ExpiresAt = uuid.New(), time.Now()
+	require.NoError(t, s.CreateSession(ctx, session))
+
+	require.Equal(t, 0, raw(t, path, `SELECT COUNT(*) FROM feed_items WHERE content != '' OR author != ''`))
+	for table, rows := range map[string]int{"feed_items": 2, "followers": 3, "followings": 3, "refresh_tokens": 2} {
+		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
+	}
+	require.NoError(t, sqlite.Migrate(ctx, path))
+	for table, rows := range map[string]int{"feed_items": 1, "followers": 2, "followings": 2, "refresh_tokens": 1} {
+		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
+	}
+}
+
+func TestOnlyItsOwnerReadsTheFile(t *testing.T) {
+	file, err := os.Stat(migrated(t))
+	require.NoError(t, err)
+	require.Equal(t, os.FileMode(0o600), file.Mode())
 }
 
 func TestThreeProcessesMigrateAtOnce(t *testing.T) {
@@ -114,6 +264,8 @@ func TestAStoreThatAnotherProcessLocksIsUnavailableAndThenBack(t *testing.T) {
 	tweet, err := twtr.NewTweet("ann", "hello")
 	require.NoError(t, err)
 	require.Equal(t, twtr.Unavailable, twtr.ErrorCode(s.PutTweet(t.Context(), tweet)))
+	_, err = s.Tweet(t.Context(), tweet.ID)
+	require.Equal(t, twtr.NotFound, twtr.ErrorCode(err), "reading goes on")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, s.PutTweet(ctx, tweet), context.DeadlineExceeded)

@@ -36,7 +36,7 @@ func (s *Store) Tweet(ctx context.Context, id uuid.UUID) (twtr.Tweet, error) {
 		return twtr.Tweet{}, twtr.Errorf(twtr.NotFound, "there is no tweet %s", id)
 	}
 	if err != nil {
-		return twtr.Tweet{}, s.fault(ctx, err)
+		return twtr.Tweet{}, fault(ctx, err)
 	}
 	return t, nil
 }

@@ -135,7 +135,7 @@ func stockOf(username string) stock {
 	return stock{
 		user:    user(username),
 		session: sessionOf(username),
-		tweet:   tweetAt(username, now(), 1),
+		tweet:   twtr.Tweet{ID: uuid.Must(uuid.NewV7()), Username: username, Content: "hello"},
 		follow:  twtr.Follow{Follower: username, Followee: name(), At: now()},
 		reader:  name(),
 	}

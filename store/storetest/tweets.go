@@ -120,7 +120,8 @@ func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(before uuid
 var tweetTests = []test{
 	{"a tweet comes back to the letter", func(t *testing.T, s twtr.Store) {
 		for _, content := range contents {
-			tweet := twtr.Tweet{ID: uuid.Must(uuid.NewV7()), Username: name(), Content: content}
+			tweet := stockOf(name()).tweet
+			tweet.Content = content
 			require.NoError(t, s.PutTweet(t.Context(), tweet))
 			got, err := s.Tweet(t.Context(), tweet.ID)
 			require.NoError(t, err)
@@ -142,8 +143,7 @@ var tweetTests = []test{
 	{"tweets of names that differ in case are apart", func(t *testing.T, s twtr.Store) {
 		upper, lower := inCases()
 		for _, author := range []string{upper, lower} {
-			tweet := tweetAt(author, now(), 1)
-			tweet.ID = uuid.Must(uuid.NewV7())
+			tweet := stockOf(author).tweet
 			require.NoError(t, s.PutTweet(t.Context(), tweet))
 			tweets, err := s.TweetsByUser(t.Context(), author, uuid.Nil, 10)
 			require.NoError(t, err)

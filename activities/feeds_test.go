@@ -1,0 +1,160 @@
+package activities_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/testsuite"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/activities"
+	"github.com/twtr-dev/twtr/store/sqlite"
+)
+
+func newStore(t *testing.T) twtr.Store {
+	path := filepath.Join(t.TempDir(), "twtr.db")
+	require.NoError(t, sqlite.Migrate(t.Context(), path))
+	s, err := sqlite.Open(t.Context(), path)
+	require.NoError(t, err)
+	t.Cleanup(s.Close)
+	return s
+}
+
+// follow lets n readers follow ann.
+func follow(t *testing.T, s twtr.Store, n int) (readers []string) {
+	for i := range n {
+		f := twtr.Follow{Follower: fmt.Sprintf("reader-%d", i), Followee: "ann", At: time.Now()}
+		require.NoError(t, s.PutFollow(t.Context(), f))
+		readers = append(readers, f.Follower)
+	}
+	return readers
+}
+
+func requireDelivered(t *testing.T, s twtr.Store, tweet twtr.Tweet, readers []string) {
+	t.Helper()
+	for _, reader := range readers {
+		items, err := s.Feed(t.Context(), reader, uuid.Nil, 10)
+		require.NoError(t, err)
+		require.Equal(t, []twtr.Tweet{tweet}, items, reader)
+	}
+}
+
+func feeds(s twtr.Store) *activities.Feeds {
+	return &activities.Feeds{Tweets: s, Follows: s, Store: s, Pages: make(chan struct{}, 4)}
+}
+
+func deliver(a *activities.Feeds, in activities.DeliverInput, heartbeat *twtr.Delivery) (d twtr.Delivery, err error) {
+	var suite testsuite.WorkflowTestSuite
+	env := suite.NewTestActivityEnvironment()
+	env.RegisterActivity(a)
+	if heartbeat != nil {
+		env.SetHeartbeatDetails(*heartbeat)
+	}
+	result, err := env.ExecuteActivity(a.Deliver, in)
+	if err == nil {
+		err = result.Get(&d)
+	}
+	return d, err
+}
+
+func newTweet(t *testing.T) twtr.Tweet {
+	tweet, err := twtr.NewTweet("ann", "hello")
+	require.NoError(t, err)
+	return tweet
+}
+
+func TestDeliverReachesEveryFollowerInOneStep(t *testing.T) {
+	s := newStore(t)
+	readers, tweet := follow(t, s, 1200), newTweet(t)
+	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 5000}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Delivery{Delivered: 1200}, d)
+	requireDelivered(t, s, tweet, readers)
+	none, err := deliver(feeds(newStore(t)), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 5000}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Delivery{}, none, "nobody follows")
+}
+
+// hot are the names of followers in one bucket, so many that it has several pages.
+func hot(t *testing.T, s twtr.Store, n int) (readers []string) {
+	for i := 0; len(readers) < n; i++ {
+		name := fmt.Sprintf("r%d", i)
+		if twtr.FollowerBucket(name) == 3 {
+			require.NoError(t, s.PutFollow(t.Context(), twtr.Follow{Follower: name, Followee: "ann", At: time.Now()}))
+			readers = append(readers, name)
+		}
+	}
+	slices.Sort(readers)
+	return readers
+}
+
+func TestDeliverStopsAfterItsBudgetAndGoesOnFromWhatItLeft(t *testing.T) {
+	s := newStore(t)
+	readers, tweet := hot(t, s, 1700), newTweet(t)
+	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 1000}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Delivery{Left: []twtr.BucketCursor{{Bucket: 3, After: readers[999]}}, Delivered: 1000}, d)
+	requireDelivered(t, s, tweet, readers[:1000])
+	rest, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.Delivery{Left: d.Left}}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Delivery{Delivered: 700}, rest)
+	requireDelivered(t, s, tweet, readers)
+}
+
+func TestARetryResumesFromTheLastHeartbeat(t *testing.T) {
+	s := newStore(t)
+	readers, tweet := hot(t, s, 1700), newTweet(t)
+	heartbeat := &twtr.Delivery{Left: []twtr.BucketCursor{{Bucket: 3, After: readers[1499]}}, Delivered: 1500}
+	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, heartbeat)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Delivery{Delivered: 1700}, d)
+	requireDelivered(t, s, tweet, readers[1500:])
+	items, err := s.Feed(t.Context(), readers[0], uuid.Nil, 10)
+	require.NoError(t, err)
+	require.Empty(t, items, "what was delivered is not done again")
+}
+
+// failing is a store that fails after so many pages.
+type failing struct {
+	twtr.Store
+	pages atomic.Int32
+}
+
+var errStore = errors.New("the store is away")
+
+func (s *failing) PutFeedItem(ctx context.Context, tweet twtr.Tweet, readers []string) error {
+	if s.pages.Add(-1) < 0 {
+		return errStore
+	}
+	return s.Store.PutFeedItem(ctx, tweet, readers)
+}
+
+func TestAFailureOfTheStoreFailsTheTry(t *testing.T) {
+	s := &failing{Store: newStore(t)}
+	s.pages.Store(2)
+	hot(t, s, 1700)
+	_, err := deliver(feeds(s), activities.DeliverInput{Tweet: newTweet(t), Delivery: twtr.NewDelivery()}, nil)
+	require.ErrorContains(t, err, errStore.Error())
+}
+
+func TestBackfillBringsTheNewest100(t *testing.T) {
+	s := newStore(t)
+	var want []twtr.Tweet
+	for range 120 {
+		tweet := newTweet(t)
+		require.NoError(t, s.PutTweet(t.Context(), tweet))
+		want = append([]twtr.Tweet{tweet}, want...)
+	}
+	require.NoError(t, feeds(s).Backfill(t.Context(), activities.BackfillInput{Reader: "bob", Author: "ann"}))
+	items, err := s.Feed(t.Context(), "bob", uuid.Nil, 1000)
+	require.NoError(t, err)
+	require.Equal(t, want[:100], items)
+}

@@ -1,0 +1,153 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr/cmd"
+)
+
+// asEnv makes the test binary one of ours: dev or twtr.
+const asEnv = "TWTR_TEST_AS"
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(asEnv) {
+	case "dev":
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		os.Exit(cmd.Execute(ctx, newRoot(), os.Args[1:], os.Stdout, os.Stderr))
+	case "twtr":
+		os.Exit(cmd.Main(os.Args[1:], "test", os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// process is one of our binaries, started in a directory.
+type process struct {
+	*exec.Cmd
+	stdout *bufio.Reader
+	stderr *bytes.Buffer
+}
+
+func start(t *testing.T, dir, as string, env []string, args ...string) *process {
+	p := &process{Cmd: exec.Command(os.Args[0], args...), stderr: &bytes.Buffer{}}
+	p.Dir, p.Env, p.Stderr = dir, append(append(os.Environ(), asEnv+"="+as), env...), p.stderr
+	stdout, err := p.StdoutPipe()
+	require.NoError(t, err)
+	p.stdout = bufio.NewReader(stdout)
+	require.NoError(t, p.Start())
+	t.Cleanup(func() {
+		if p.ProcessState == nil {
+			_ = p.Process.Kill()
+			_ = p.Wait()
+		}
+		if t.Failed() {
+			t.Logf("%s %v: %.4000s", as, args, p.stderr.String())
+		}
+	})
+	return p
+}
+
+// says waits until the process has written that.
+func (p *process) says(t *testing.T, text string) {
+	for {
+		line, err := p.stdout.ReadString('\n')
+		if strings.Contains(line, text) {
+			go func() { _, _ = io.Copy(io.Discard, p.stdout) }()
+			return
+		}
+		require.NoError(t, err, "before it said %q: %s", text, p.stderr.String())
+	}
+}
+
+// stops sends the signal, and wants the process to end by itself, within a deadline that a hang would pass.
+func (p *process) stops(t *testing.T, s os.Signal) {
+	require.NoError(t, p.Process.Signal(s))
+	watchdog := time.AfterFunc(30*time.Second, func() { _ = p.Process.Kill() })
+	defer watchdog.Stop()
+	require.NoError(t, p.Wait(), p.stderr.String())
+}
+
+func devArgs(t *testing.T) (api, temporal string, args []string) {
+	api, temporal = freeAddr(t), freeAddr(t)
+	return api, temporal, []string{"--http-addr", api, "--temporal-addr", temporal, "--temporal-ui-addr", freeAddr(t)}
+}
+
+func TestAfterKill9EverythingIsThereAgain(t *testing.T) {
+	dir := t.TempDir()
+	api, _, args := devArgs(t)
+	p := start(t, dir, "dev", nil, args...)
+	p.says(t, "twtr runs.")
+	s := &stack{t: t, url: "http://" + api}
+	ann, bob := s.signUp("ann"), s.signUp("bob")
+	s.follow(bob, "ann")
+	posted := s.post(ann, 8, 50)
+	require.NoError(t, p.Process.Kill())
+	_ = p.Wait()
+
+	p = start(t, dir, "dev", nil, args...)
+	p.says(t, "twtr runs.")
+	s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 50 }) // by the token of before
+	require.Equal(t, posted, s.feed(bob))
+	p.stops(t, os.Interrupt)
+}
+
+func TestATakenPortIsOneLine(t *testing.T) {
+	api, temporal, args := devArgs(t)
+	for addr, want := range map[string]string{
+		api:      "dev: API: " + api + " is already in use (--http-addr chooses another)\n",
+		temporal: "dev: Temporal: " + temporal + " is already in use\n",
+		args[5]:  "dev: Temporal Web UI: " + args[5] + " is already in use\n",
+	} {
+		l, err := net.Listen("tcp", addr)
+		require.NoError(t, err)
+		p := start(t, t.TempDir(), "dev", nil, args...)
+		_, err = io.Copy(io.Discard, p.stdout)
+		require.NoError(t, err)
+		require.Error(t, p.Wait())
+		require.Equal(t, want, p.stderr.String())
+		require.NoError(t, l.Close())
+	}
+}
+
+func TestThreeProcessesWorkAsOne(t *testing.T) {
+	dir := t.TempDir()
+	api, temporal, args := devArgs(t)
+	server := start(t, dir, "dev", nil, append([]string{"temporal"}, args[2:]...)...)
+	server.says(t, "Temporal at "+temporal)
+	env := []string{
+		"TEMPORAL_ADDRESS=" + temporal, "TWTR_HTTP_ADDR=" + api, "TWTR_SQLITE_PATH=" + filepath.Join(dir, "twtr.db"),
+		"TWTR_AUTH_KEYS=test:" + strings.Repeat("a", 32), "TWTR_SEAL_KEY=" + strings.Repeat("s", 32),
+	}
+	migrate := start(t, dir, "twtr", env, "migrate")
+	migrate.says(t, "is up to date")
+	require.NoError(t, migrate.Wait())
+	processes := []*process{start(t, dir, "twtr", env, "api"), start(t, dir, "twtr", env, "worker", "all")}
+	s := &stack{t: t, url: "http://" + api}
+	require.True(t, healthy(t.Context(), s.url))
+	check := start(t, dir, "twtr", env, "healthcheck")
+	require.NoError(t, check.Wait())
+
+	s.eventually("a worker is there", func() bool { return s.call("POST", "/users", "", signUpBody("first")).Status == 200 })
+	ann, bob := s.signUp("ann"), s.signUp("bob")
+	s.follow(bob, "ann")
+	posted := s.post(ann, 4, 20)
+	s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 20 })
+	require.Equal(t, posted, s.feed(bob))
+	for _, p := range processes {
+		p.stops(t, syscall.SIGTERM)
+	}
+}
