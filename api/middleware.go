@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -37,13 +36,8 @@ func (a *API) requestID(c *gin.Context) {
 func (a *API) accessLog(c *gin.Context) {
 	begin := time.Now()
 	c.Next()
-	a.log.LogAttrs(c.Request.Context(), slog.LevelInfo, "request",
-		slog.String("request", c.GetString(requestIDKey)),
-		slog.String("method", c.Request.Method),
-		slog.String("route", c.FullPath()),
-		slog.Int("status", c.Writer.Status()),
-		slog.Duration("took", time.Since(begin)),
-	)
+	a.log.InfoContext(c.Request.Context(), "request", "request", c.GetString(requestIDKey), "method", c.Request.Method,
+		"route", c.FullPath(), "status", c.Writer.Status(), "took", time.Since(begin))
 }
 
 // recover answers a panic 500 without detail.

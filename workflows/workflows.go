@@ -97,7 +97,7 @@ var (
 )
 
 // write does a short, idempotent write: at once in a local activity or, if the store is away, as a regular one.
-// It fails only with a domain's final error, or when the workflow is cancelled.
+// It fails only with a domain's final error, or when the workflow is canceled.
 func write(ctx workflow.Context, activity, input any) error {
 	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, quick), activity, input).Get(ctx, nil)
 	if err == nil || final(err) {

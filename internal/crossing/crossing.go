@@ -70,9 +70,9 @@ func away(err error) bool {
 		unavailable *serviceerror.Unavailable
 		exhausted   *serviceerror.ResourceExhausted
 		late        *serviceerror.DeadlineExceeded
-		cancelled   *serviceerror.Canceled
+		canceled    *serviceerror.Canceled
 		unfinished  *serviceerror.WorkflowNotReady
 	)
 	return errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &late) ||
-		errors.As(err, &cancelled) || errors.As(err, &unfinished)
+		errors.As(err, &canceled) || errors.As(err, &unfinished)
 }

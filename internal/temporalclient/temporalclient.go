@@ -48,7 +48,7 @@ func Dial(ctx context.Context, options client.Options, attributes []temporal.Sea
 	}
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("Temporal does not answer at %s (TEMPORAL_ADDRESS): %w", host, err)
+		return nil, fmt.Errorf("no Temporal answers at %s (TEMPORAL_ADDRESS): %w", host, err)
 	}
 	if err := register(ctx, c, namespace, attributes); err != nil {
 		c.Close()

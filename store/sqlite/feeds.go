@@ -47,7 +47,7 @@ func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.T
 // writeFeedItems puts many items in one transaction, which is ten times as fast as one by one.
 func (s *Store) writeFeedItems(ctx context.Context, each func(put func(string, twtr.Tweet) error) error) error {
 	return s.transact(ctx, func(tx *sql.Tx) error {
-		statement, err := tx.PrepareContext(ctx, upsertFeedItem)
+		statement, err := tx.PrepareContext(ctx, upsertFeedItem) //nolint:sqlclosecheck // it is, two lines below
 		if err != nil {
 			return err
 		}

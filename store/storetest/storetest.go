@@ -77,7 +77,7 @@ var storeTests = []test{
 		require.NoError(t, s.Ping(t.Context()))
 	}},
 	{"an ended context ends every method with its error, and nothing is written", func(t *testing.T, s twtr.Store) {
-		cancelled, cancel := context.WithCancel(t.Context())
+		canceled, cancel := context.WithCancel(t.Context())
 		cancel()
 		late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 		defer cancel()
@@ -86,7 +86,7 @@ var storeTests = []test{
 		require.NoError(t, there.put(t.Context(), s))
 		for _, have := range []stock{there, missing} {
 			for method, call := range have.calls(s) {
-				require.ErrorIs(t, call(cancelled), context.Canceled, method)
+				require.ErrorIs(t, call(canceled), context.Canceled, method)
 				require.ErrorIs(t, call(late), context.DeadlineExceeded, method)
 			}
 		}
