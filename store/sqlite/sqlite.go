@@ -163,7 +163,7 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		if err == nil {
 			return func() { db.Close() }, nil
 		}
-		if !busy(err) || ctx.Err() != nil {
+		if !busy(err) {
 			db.Close()
 			return nil, fault(ctx, err)
 		}
@@ -183,7 +183,7 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // exec does one write.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	result, err := patiently(ctx, func() (sql.Result, error) { return s.write.ExecContext(ctx, query, args...) })
+	result, err := patiently(func() (sql.Result, error) { return s.write.ExecContext(ctx, query, args...) })
 	if err != nil {
 		return 0, fault(ctx, err)
 	}
@@ -193,7 +193,7 @@ func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64
 
 // transact does several writes, all or none.
 func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := patiently(ctx, func() (*sql.Tx, error) { return s.write.BeginTx(ctx, nil) })
+	tx, err := patiently(func() (*sql.Tx, error) { return s.write.BeginTx(ctx, nil) })
 	if err != nil {
 		return fault(ctx, err)
 	}
@@ -205,11 +205,11 @@ func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
 	return fault(ctx, tx.Commit())
 }
 
-// patiently calls do again while another process writes, until our patience, or the context, ends.
-func patiently[T any](ctx context.Context, do func() (T, error)) (T, error) {
+// patiently calls do again while another process writes, until our patience ends; or do's context, for do fails then.
+func patiently[T any](do func() (T, error)) (T, error) {
 	for end := time.Now().Add(patience); ; {
 		result, err := do()
-		if !busy(err) || ctx.Err() != nil || time.Now().After(end) {
+		if !busy(err) || time.Now().After(end) {
 			return result, err
 		}
 	}
