@@ -6,7 +6,8 @@ help: ## show this list
 
 .PHONY: run
 run: ## start everything in one process: API, workers, Temporal with its Web UI, store (data in .twtr/)
-	go run ./dev
+	go build -o bin/dev ./dev
+	@exec bin/dev # and not go run, which calls Ctrl-C an error
 
 .PHONY: migrate
 migrate: ## bring the store's schema up to date
