@@ -8,7 +8,7 @@ import (
 )
 
 // Store keeps everything. Its engines are in store/cassandra and store/sqlite, and store/storetest asserts each sentence
-// below on both. Wherever a method takes a time it is rounded to microseconds.
+// below on both. Wherever a method takes a time it is cut to whole microseconds.
 //
 // Every method returns the context's error when that ended first, and an [Unavailable] error when the engine is away or
 // overloaded. Every write is idempotent: doing it again, also much later, changes nothing. A write is durable when it

@@ -316,21 +316,41 @@ func TestWhatIsPostedWhileTheFeedsWorkerIsDownArrivesWhenItIsBack(t *testing.T) 
 	})
 }
 
-func TestWithoutAWorkerATweetIsAnswered503AndStoredWhenOneComes(t *testing.T) {
+func TestWithoutTheTweetsWorkerATweetIsAnswered503AndStoredWhenOneComes(t *testing.T) {
 	s := newStack(t, "sqlite")
 	stop := s.work()
 	ann := s.signUp("ann")
 	stop()
+	s.work("users", "followers", "feeds") // each polls its own queue alone
 	a := s.call("POST", "/tweets", ann, map[string]string{"content": "late"})
 	require.Equal(t, 503, a.Status)
 	require.Equal(t, "1", a.header.Get("Retry-After"))
 	require.Contains(t, a.Error, "the tweet may have been accepted all the same")
-	s.work()
+	s.work("tweets")
 	s.eventually("it is stored", func() bool {
 		var tweets []tweet
 		s.ok("GET", "/tweets/ann", "", nil, &tweets)
 		return len(tweets) == 1 && tweets[0].Content == "late"
 	})
+}
+
+func TestManyWhoFollowAtOnceAreAllAnswered(t *testing.T) {
+	s := newStack(t, "sqlite")
+	s.work()
+	s.signUp("ann")
+	bob := s.signUp("bob")
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			if a := s.call("POST", "/follow", bob, map[string]string{"followingUsername": "ann"}); a.Status != 200 {
+				t.Error(a.Status, a.Error)
+			}
+		})
+	}
+	wg.Wait()
+	names, err := s.store.Followings(t.Context(), "bob", "", 10)
+	require.NoError(t, err)
+	require.Equal(t, []string{"ann"}, names)
 }
 
 func Test64ClientsFor30SecondsLoseAndDoubleNothing(t *testing.T) {

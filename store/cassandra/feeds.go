@@ -23,6 +23,9 @@ const writersPerCall = 16
 
 // PutFeedItem implements [twtr.FeedStore]. Each feed is a partition of its own, so each row is a statement of its own.
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
 	var next atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)

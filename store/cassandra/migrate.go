@@ -13,12 +13,13 @@ import (
 	"github.com/twtr-dev/twtr/migrations"
 )
 
-// The lease says which process migrates. Its table has an id of our own: of several processes that make the table at the
-// same time, on several nodes, each would otherwise make one of another id, which Cassandra can't bring together.
+// The lease says which process migrates. Its table has an id that follows from the keyspace's name: of several processes
+// that make the table at the same time, on several nodes, each would otherwise make one of another id, which Cassandra
+// can't bring together. In one cluster no two tables may have the same.
 const (
 	createKeyspace = `CREATE KEYSPACE IF NOT EXISTS %s WITH replication = %s`
 	createLease    = `CREATE TABLE IF NOT EXISTS migration_lease (name text PRIMARY KEY, owner uuid)
-		WITH id = 7ba0f6f4-6c5b-4d5c-9d7e-2f8f3f1f6a10`
+		WITH id = %s`
 	takeLease    = `INSERT INTO migration_lease (name, owner) VALUES ('migrate', ?) IF NOT EXISTS USING TTL ?`
 	renewLease   = `UPDATE migration_lease USING TTL ? SET owner = ? WHERE name = 'migrate' IF owner = ?`
 	releaseLease = `DELETE FROM migration_lease WHERE name = 'migrate' IF owner = ?`
@@ -48,6 +49,9 @@ func (c Config) migrate(ctx context.Context, life time.Duration) error {
 		return err
 	}
 	defer session.Close()
+	if err := session.Query(fmt.Sprintf(createLease, uuid.NewSHA1(uuid.NameSpaceURL, []byte("twtr:"+c.Keyspace)))).WithContext(ctx).Exec(); err != nil {
+		return fmt.Errorf("make the table of the migration lease: %w", err)
+	}
 	l := &lease{session: session, owner: gocql.UUID(uuid.New()), life: life}
 	held, release, err := l.take(ctx)
 	if err != nil {
@@ -81,9 +85,6 @@ var errLeaseLost = errors.New("the lease of the migration was lost to another pr
 
 // take waits until the lease is ours. The returned context ends when it isn't any more.
 func (l *lease) take(ctx context.Context) (held context.Context, release func(), err error) {
-	if err := l.session.Query(createLease).WithContext(ctx).Exec(); err != nil {
-		return nil, nil, fmt.Errorf("make the table of the migration lease: %w", err)
-	}
 	for {
 		ok, err := l.cas(ctx, takeLease, l.owner, int(l.life.Seconds()))
 		if err != nil {

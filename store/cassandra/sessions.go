@@ -16,7 +16,7 @@ const (
 	insertSession = `INSERT INTO refresh_tokens (family, username, token_hash, expires_at) VALUES (?, ?, ?, ?) IF NOT EXISTS USING TTL ?`
 	selectSession = `SELECT username, token_hash, expires_at FROM refresh_tokens WHERE family = ?`
 	rotateSession = `UPDATE refresh_tokens USING TTL ? SET username = ?, token_hash = ?, expires_at = ? WHERE family = ? IF token_hash = ?`
-	deleteSession = `DELETE FROM refresh_tokens WHERE family = ? IF EXISTS`
+	endSession    = `UPDATE refresh_tokens USING TTL ? SET token_hash = ?, expires_at = ? WHERE family = ? IF EXISTS`
 )
 
 // ttl is for how many seconds a row is kept; a second more than needed, for a session is judged by its expires_at.
@@ -66,8 +66,16 @@ func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Sessi
 	return nil
 }
 
-// DeleteSession implements [twtr.SessionStore].
+// DeleteSession implements [twtr.SessionStore]. The row stays until it would have expired, without a token, so that a
+// late retry of its creation finds it there.
 func (s *Store) DeleteSession(ctx context.Context, family uuid.UUID) error {
-	_, err := s.cas(ctx, deleteSession, gocql.UUID(family))
+	stored, err := s.Session(ctx, family)
+	if twtr.ErrorCode(err) == twtr.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = s.cas(ctx, endSession, ttl(stored.ExpiresAt), []byte{}, time.UnixMilli(0), gocql.UUID(family))
 	return err
 }

@@ -1,0 +1,22 @@
+package workers_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+
+	"github.com/twtr-dev/twtr/workers"
+)
+
+func TestEachDomainHasAWorkerAndNothingElseHas(t *testing.T) {
+	c, err := client.NewLazyClient(client.Options{})
+	require.NoError(t, err)
+	defer c.Close()
+	for _, domain := range workers.Domains() {
+		_, err := workers.New(c, domain, workers.Dependencies{})
+		require.NoError(t, err)
+	}
+	_, err = workers.New(c, "likes", workers.Dependencies{})
+	require.EqualError(t, err, `no domain "likes": there are users, tweets, followers, feeds`)
+}
