@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -150,18 +151,12 @@ func apiCommand(s *Settings) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			// Before anything is connected to: a process without a secret says so at once.
-			if _, err := s.authKeys(); err != nil {
+			_, authErr := s.authKeys()
+			_, sealErr := s.sealKey()
+			if err := cmp.Or(authErr, sealErr); err != nil {
 				return err
 			}
-			if _, err := s.sealKey(); err != nil {
-				return err
-			}
-			p, err := Connect(c.Context(), s, "", c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			return p.ServeAPI(c.Context())
+			return serve(c, s, func(p *Process) error { return p.ServeAPI(c.Context()) })
 		},
 	}
 }
@@ -176,17 +171,22 @@ func workerCommand(s *Settings) *cobra.Command {
 			if _, err := s.sealKey(); err != nil {
 				return err
 			}
-			p, err := Connect(c.Context(), s, "", c.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			defer p.Close()
 			if args[0] == "all" {
 				args = workers.Domains()
 			}
-			return p.RunWorkers(c.Context(), args...)
+			return serve(c, s, func(p *Process) error { return p.RunWorkers(c.Context(), args...) })
 		},
 	}
+}
+
+// serve connects, runs until the command's context ends, and closes the connections.
+func serve(c *cobra.Command, s *Settings, run func(*Process) error) error {
+	p, err := Connect(c.Context(), s, "", c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return run(p)
 }
 
 // usageArgs makes wrong arguments a usage error.

@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"cmp"
+
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -32,7 +34,7 @@ func deliver(ctx workflow.Context, t twtr.Tweet, show func(twtr.Delivery)) error
 		buckets.AddFuture(workflow.ExecuteActivity(deliverTo(ctx, t, 4), feeds.Deliver, input), func(f workflow.Future) {
 			var bucket twtr.Delivery
 			if err := f.Get(ctx, &bucket); err != nil {
-				failed = firstError(failed, err)
+				failed = cmp.Or(failed, err)
 				return
 			}
 			d.Delivered += bucket.Delivered

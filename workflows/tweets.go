@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"cmp"
 	"fmt"
 
 	"go.temporal.io/api/enums/v1"
@@ -48,7 +49,7 @@ func PostTweet(ctx workflow.Context, in PostTweetInput) error {
 	err = write(ctx, tweets.StoreTweet, in.Tweet)
 	settle.SetError(err)
 	if err != nil {
-		return firstError(settled(ctx), err)
+		return cmp.Or(settled(ctx), err)
 	}
 	err = deliver(ctx, in.Tweet, func(d twtr.Delivery) {
 		workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d feed items delivered; %d of %d buckets of followers left",
@@ -57,5 +58,5 @@ func PostTweet(ctx workflow.Context, in PostTweetInput) error {
 	if err != nil {
 		return err
 	}
-	return firstError(workflow.UpsertTypedSearchAttributes(ctx, State.ValueSet("complete")), settled(ctx))
+	return cmp.Or(workflow.UpsertTypedSearchAttributes(ctx, State.ValueSet("complete")), settled(ctx))
 }

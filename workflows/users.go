@@ -1,6 +1,8 @@
 package workflows
 
 import (
+	"cmp"
+
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
@@ -39,5 +41,5 @@ func CreateUser(ctx workflow.Context, in CreateUserInput) error {
 	}
 	err = write(ctx, users.StoreUser, in.Sealed)
 	settle.SetError(err)
-	return firstError(err, settled(ctx))
+	return cmp.Or(err, settled(ctx))
 }
