@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"time"
@@ -205,12 +206,12 @@ func away(err error) bool {
 	for _, known := range []error{
 		gocql.ErrNoConnections, gocql.ErrTimeoutNoResponse, gocql.ErrConnectionClosed, gocql.ErrNoConnectionsStarted,
 		gocql.ErrUnavailable, gocql.ErrSessionClosed, gocql.ErrTooManyTimeouts, gocql.ErrNoStreams,
-		context.DeadlineExceeded, net.ErrClosed,
+		context.DeadlineExceeded, net.ErrClosed, io.EOF,
 	} {
 		if errors.Is(err, known) {
 			return true
 		}
 	}
 	_, network := errors.AsType[net.Error](err)
-	return network || strings.Contains(err.Error(), "no hosts available") || strings.Contains(err.Error(), "EOF")
+	return network
 }
