@@ -25,6 +25,19 @@ func (f Follow) Validate() error {
 	return nil
 }
 
+// MaxFollowings is how many users one may follow.
+const MaxFollowings = 5000
+
+// FollowerCount is how many followers a user has in one bucket, as counted then. A count is never changed by one: a change
+// that is tried again would count twice.
+type FollowerCount struct {
+	Username string
+	Bucket   int
+	Count    int
+	// At is when the counting began, UTC, whole microseconds: every edge that was there then is counted.
+	At time.Time
+}
+
 // FollowerBuckets is into how many partitions the followers of one user are spread, so that no partition grows with
 // fame: at 10 million followers each has some 600,000 short rows, well under Cassandra's advised 100 MB.
 // It is part of the stored data: it can't be changed without moving every row.

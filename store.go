@@ -16,7 +16,9 @@ import (
 type Store interface {
 	UserStore
 	SessionStore
+	IdempotencyStore
 	TweetStore
+	DeliveryStore
 	FollowStore
 	FeedStore
 
@@ -50,15 +52,34 @@ type SessionStore interface {
 	DeleteSession(ctx context.Context, family uuid.UUID) error
 }
 
+// IdempotencyStore keeps which tweet an Idempotency-Key stands for.
+type IdempotencyStore interface {
+	// ClaimIdempotencyKey stores the claim until it expires, unless the user's key is claimed already, and returns the
+	// claim that holds: of several at once all get the same one.
+	ClaimIdempotencyKey(ctx context.Context, c IdempotencyClaim) (IdempotencyClaim, error)
+}
+
 // TweetStore keeps the tweets.
 type TweetStore interface {
-	// PutTweet stores a tweet.
+	// PutTweet stores a tweet, unless it was deleted.
 	PutTweet(ctx context.Context, t Tweet) error
+	// DeleteTweet removes a tweet, if it is there, for good: no put brings it back.
+	DeleteTweet(ctx context.Context, t Tweet) error
 	// Tweet returns the tweet of that id, or a [NotFound].
 	Tweet(ctx context.Context, id uuid.UUID) (Tweet, error)
 	// TweetsByUser returns up to limit of the user's tweets with ids below before ([uuid.Nil]: from the newest on),
 	// newest first; none, and no error, where there are none.
 	TweetsByUser(ctx context.Context, username string, before uuid.UUID, limit int) ([]Tweet, error)
+}
+
+// DeliveryStore keeps the receipts of deliveries.
+type DeliveryStore interface {
+	// PutReceipt stores what a delivery has come to. States replace each other only in the order [DeliveryComplete],
+	// [DeliveryRetracting], [DeliveryRetracted], in whatever order they reach the store. The first sets Delivered, which
+	// the others leave; the first and the last set CompletedAt, of which the last one's stays.
+	PutReceipt(ctx context.Context, r Receipt) error
+	// Receipt returns the receipt of the tweet's delivery, or a [NotFound].
+	Receipt(ctx context.Context, tweetID uuid.UUID) (Receipt, error)
 }
 
 // FollowStore keeps who follows whom.
@@ -68,23 +89,44 @@ type FollowStore interface {
 	// DeleteFollow removes the edge, in both directions, unless a later [FollowStore.PutFollow] of it came before.
 	// At the same time the removal wins.
 	DeleteFollow(ctx context.Context, f Follow) error
+	// Follow returns the edge, with its time, or a [NotFound].
+	Follow(ctx context.Context, follower, followee string) (Follow, error)
 	// Followers returns up to limit names of the followers of username in that bucket, in the order of their bytes,
 	// from the first one above after ("": from the first on).
 	Followers(ctx context.Context, username string, bucket int, after string, limit int) ([]string, error)
 	// Followings returns up to limit names of those whom username follows, in the order of their bytes, from the
 	// first one above after ("": from the first on).
 	Followings(ctx context.Context, username, after string, limit int) ([]string, error)
+
+	// CountFollowers counts the followers of username in that bucket, by reading them all.
+	CountFollowers(ctx context.Context, username string, bucket int) (int, error)
+	// PutFollowerCount keeps a count, unless one as of a later time is kept. Of two as of the same time the greater stays.
+	PutFollowerCount(ctx context.Context, c FollowerCount) error
+	// FollowerCounts returns the counts that are kept of username, in the order of their buckets; a bucket that was
+	// never counted has none.
+	FollowerCounts(ctx context.Context, username string) ([]FollowerCount, error)
 }
 
-// FeedStore keeps the home feeds. An item is written as of the time of its tweet, so a removal as of that time or a
-// later one is not undone by a put that comes after it.
+// FeedStore keeps the home feeds. Each put and each removal of an item is as of a time, and the later one counts, in
+// whatever order they reach the store. At the same time the removal wins.
 type FeedStore interface {
-	// PutFeedItem writes the tweet into the feed of each reader. On an error some may have it and others not.
+	// PutFeedItem writes the tweet into the feed of each reader, as of the tweet's time. On an error some may have it and
+	// others not.
 	PutFeedItem(ctx context.Context, t Tweet, readers []string) error
-	// PutFeedItems writes several tweets into the feed of one reader. On an error some may be in it and others not.
-	PutFeedItems(ctx context.Context, reader string, tweets []Tweet) error
-	// DeleteFeedItem removes the tweet from the reader's feed, as of that time.
-	DeleteFeedItem(ctx context.Context, reader string, tweetID uuid.UUID, at time.Time) error
+	// PutFeedItems writes several tweets into the feed of one reader, as of that time. On an error some may be in it and
+	// others not.
+	PutFeedItems(ctx context.Context, reader string, tweets []Tweet, at time.Time) error
+	// DeleteFeedItem removes the tweet from the feed of each reader, as of that time, also where it isn't yet. On an
+	// error some may have it still and others not.
+	DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error
+	// DeleteFeedItems removes several tweets from the feed of one reader, as of that time. On an error some may be in it
+	// still and others not.
+	DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error
+	// TrimFeed removes all but the newest keep items of the reader's feed. An older one that is put later may be there
+	// until the next time.
+	TrimFeed(ctx context.Context, reader string, keep int) error
+	// HaveFeedItem returns those of the readers whose feeds hold the tweet, in the order they were given.
+	HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) ([]string, error)
 	// Feed returns up to limit items of the reader's feed with ids below before ([uuid.Nil]: from the newest on),
 	// newest first; none, and no error, where there are none.
 	Feed(ctx context.Context, reader string, before uuid.UUID, limit int) ([]Tweet, error)

@@ -3,37 +3,26 @@ package activities
 import (
 	"context"
 	"errors"
+	"hash/fnv"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/sdk/activity"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
 )
 
-const (
-	// followerPage is how many followers are read, and then written to, at a time.
-	followerPage = 500
-	// pageWindow is for how long a page of followers may be acted upon after it was read. Then it is read again:
-	// whoever unfollowed meanwhile is not on it any more, so a sweep after an unfollow need not wait longer than this.
-	pageWindow = 3 * time.Second
-	// heartbeatEvery is below the worker's MaxHeartbeatThrottleInterval, so that the throttle decides.
-	heartbeatEvery = 100 * time.Millisecond
-)
-
-// errStopping hands a delivery that has not ended to another worker.
-var errStopping = errors.New("this worker is stopping; another goes on from here")
-
 // Feeds are the activities of task queue feeds.
 type Feeds struct {
-	Tweets  twtr.TweetStore
-	Follows twtr.FollowStore
-	Store   twtr.FeedStore
-	// Pages has room for as many pages of followers as may be in hand at a time, in all deliveries of the process
-	// together. A page's window begins when it has got its place, so that much to do doesn't make pages fail.
+	Tweets     twtr.TweetStore
+	Deliveries twtr.DeliveryStore
+	Follows    twtr.FollowStore
+	Store      twtr.FeedStore
+	// Pages has room for as many pages of followers as may be in hand at a time, in all walks of the process together. A
+	// page's window begins when it has got its place, so that much to do doesn't make pages fail.
 	Pages chan struct{}
+	// MaxItems is how many items a feed keeps.
+	MaxItems int
 }
 
 // DeliverInput says what to deliver, and to whom.
@@ -44,145 +33,141 @@ type DeliverInput struct {
 	Budget int64 `json:"budget,omitempty"`
 }
 
-// Deliver writes the tweet into the feeds of its author's followers, from where in.Delivery says on, and returns how
-// far it came. Its heartbeats carry the same, and a retry resumes from the last of them.
+// Deliver writes the tweet into the feeds of its author's followers, from where in.Delivery says on, and returns how far
+// it came. It stops when the tweet was deleted.
 func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (twtr.Delivery, error) {
-	start := in.Delivery
-	if activity.HasHeartbeatDetails(ctx) {
-		start = twtr.Delivery{}
-		if err := activity.GetHeartbeatDetails(ctx, &start); err != nil {
-			return twtr.Delivery{}, err
+	tweet := &presence{store: a.Tweets, id: in.Tweet.ID}
+	d, err := a.walk(ctx, in.Tweet.Username, in.Delivery, in.Budget, pageWindow, func(ctx context.Context, followers []string) (found, error) {
+		// Only now that the followers are read: whoever follows after the tweet is gone is not among them, and whoever is
+		// among them is met by the retraction, which begins when it is gone.
+		if err := tweet.check(ctx); err != nil {
+			return found{}, err
+		}
+		if err := a.Store.PutFeedItem(ctx, in.Tweet, followers); err != nil {
+			return found{}, err
+		}
+		return found{}, a.trim(ctx, in.Tweet.ID, followers)
+	})
+	if errors.Is(err, errDeleted) {
+		return twtr.Delivery{Delivered: d.Delivered, Deleted: true}, nil
+	}
+	return d, err
+}
+
+var errDeleted = errors.New("the tweet is deleted")
+
+// presence finds out whether a tweet is still there, in one read for all who ask at about the same time.
+type presence struct {
+	store twtr.TweetStore
+	id    uuid.UUID
+	mu    sync.Mutex
+	asked time.Time // when the last read began that found it there
+}
+
+// check returns errDeleted unless the tweet was there after the call began.
+func (p *presence) check(ctx context.Context) error {
+	began := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.asked.After(began) {
+		return nil
+	}
+	asked := time.Now()
+	_, err := p.store.Tweet(ctx, p.id)
+	if twtr.ErrorCode(err) == twtr.NotFound {
+		return errDeleted
+	}
+	if err == nil {
+		p.asked = asked
+	}
+	return err
+}
+
+// trimEvery is how many items are delivered, on average, for one look at a feed's length: a look reads some 1,000 rows,
+// so it makes two of each row written, and a feed seldom grows beyond its limit by more than a few times this.
+const trimEvery = 512
+
+// trim cuts the feeds of a few of the readers. Which ones is in the tweet's id and the reader's name, so that a retry
+// decides alike.
+func (a *Feeds) trim(ctx context.Context, id uuid.UUID, readers []string) error {
+	for _, reader := range readers {
+		h := fnv.New32a()
+		h.Write(id[:])
+		h.Write([]byte(reader))
+		if h.Sum32()%trimEvery != 0 {
+			continue
+		}
+		if err := a.Store.TrimFeed(ctx, reader, a.MaxItems); err != nil {
+			return err
 		}
 	}
-	p := newProgress(start)
-	stop := p.heartbeat(ctx)
-	defer stop()
-	stopping := activity.GetWorkerStopChannel(ctx)
-
-	g, gctx := errgroup.WithContext(ctx)
-	for _, cursor := range start.Left {
-		g.Go(func() error {
-			for {
-				select {
-				case <-stopping:
-					return errStopping
-				default:
-				}
-				after, n, err := a.deliverPage(gctx, in.Tweet, cursor)
-				if err != nil {
-					return err
-				}
-				done := n < followerPage
-				p.advance(cursor.Bucket, after, n, done)
-				// Each bucket has had a page at least, so that an empty one is not left for the next step.
-				if done || in.Budget != 0 && p.delivered()-in.Delivery.Delivered >= in.Budget {
-					return nil
-				}
-				cursor.After = after
-			}
-		})
-	}
-	err := g.Wait()
-	if err != nil {
-		activity.RecordHeartbeat(ctx, p.snapshot()) // the retry begins here
-	}
-	return p.snapshot(), err
+	return nil
 }
 
-// deliverPage delivers to the next followers of one bucket and returns the last of them, and how many they were.
-func (a *Feeds) deliverPage(ctx context.Context, t twtr.Tweet, cursor twtr.BucketCursor) (last string, n int, err error) {
-	select {
-	case a.Pages <- struct{}{}:
-		defer func() { <-a.Pages }()
-	case <-ctx.Done():
-		return "", 0, ctx.Err()
-	}
-	ctx, cancel := context.WithTimeout(ctx, pageWindow)
-	defer cancel()
-	followers, err := a.Follows.Followers(ctx, t.Username, cursor.Bucket, cursor.After, followerPage)
-	if err != nil || len(followers) == 0 {
-		return "", 0, err
-	}
-	return followers[len(followers)-1], len(followers), a.Store.PutFeedItem(ctx, t, followers)
+// RetractInput says what to take out of the feeds, and of whose followers.
+type RetractInput struct {
+	TweetID uuid.UUID `json:"tweetId"`
+	Author  string    `json:"author"`
+	// At is the time that the removal is as of: later than any put of the tweet.
+	At       time.Time     `json:"at"`
+	Delivery twtr.Delivery `json:"delivery"`
+	Budget   int64         `json:"budget,omitempty"`
 }
 
-// BackfillInput says whose tweets to write into whose feed.
-type BackfillInput struct {
-	Reader string `json:"reader"`
-	Author string `json:"author"`
+// Retract takes a deleted tweet out of the feeds of its author's followers, as [Feeds.Deliver] brings one there. Feeds of
+// those who unfollowed are swept by [Feeds.Sweep].
+func (a *Feeds) Retract(ctx context.Context, in RetractInput) (twtr.Delivery, error) {
+	return a.walk(ctx, in.Author, in.Delivery, in.Budget, pageWindow, func(ctx context.Context, followers []string) (found, error) {
+		return found{}, a.Store.DeleteFeedItem(ctx, in.TweetID, followers, in.At)
+	})
+}
+
+// EdgeInput says whose tweets are to come into whose feed, or to go out of it, as of when.
+type EdgeInput struct {
+	Reader string    `json:"reader"`
+	Author string    `json:"author"`
+	At     time.Time `json:"at"`
 }
 
 // Backfill writes the newest [twtr.BackfillTweets] of the author into the reader's feed.
-func (a *Feeds) Backfill(ctx context.Context, in BackfillInput) error {
+func (a *Feeds) Backfill(ctx context.Context, in EdgeInput) error {
 	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()
 	tweets, err := a.Tweets.TweetsByUser(ctx, in.Author, uuid.Nil, twtr.BackfillTweets)
 	if err != nil {
 		return err
 	}
-	return a.Store.PutFeedItems(ctx, in.Reader, tweets)
+	return a.Store.PutFeedItems(ctx, in.Reader, tweets, in.At)
 }
 
-// progress is a [twtr.Delivery] that several goroutines move on.
-type progress struct {
-	mu    sync.Mutex
-	order []int // buckets, in the order they were given
-	after map[int]string
-	count int64
-}
+// feedPage is how many items of a feed are read at a time.
+const feedPage = 500
 
-func newProgress(d twtr.Delivery) *progress {
-	p := &progress{after: map[int]string{}, count: d.Delivered}
-	for _, c := range d.Left {
-		p.order = append(p.order, c.Bucket)
-		p.after[c.Bucket] = c.After
+// Sweep removes the author's tweets from the reader's feed.
+func (a *Feeds) Sweep(ctx context.Context, in EdgeInput) error {
+	feed, err := a.feed(ctx, in.Reader)
+	if err != nil {
+		return err
 	}
-	return p
-}
-
-func (p *progress) advance(bucket int, after string, n int, done bool) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.count += int64(n)
-	if done {
-		delete(p.after, bucket)
-	} else {
-		p.after[bucket] = after
-	}
-}
-
-func (p *progress) delivered() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.count
-}
-
-func (p *progress) snapshot() twtr.Delivery {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := twtr.Delivery{Delivered: p.count}
-	for _, bucket := range p.order {
-		if after, left := p.after[bucket]; left {
-			d.Left = append(d.Left, twtr.BucketCursor{Bucket: bucket, After: after})
+	var theirs []uuid.UUID
+	for _, item := range feed {
+		if item.Username == in.Author {
+			theirs = append(theirs, item.ID)
 		}
 	}
-	return d
+	return a.Store.DeleteFeedItems(ctx, in.Reader, theirs, in.At)
 }
 
-// heartbeat reports progress until the returned function is called. The small delivery, nearly every one, is over
-// before the first report.
-func (p *progress) heartbeat(ctx context.Context) (stop func()) {
-	ticker, done := time.NewTicker(heartbeatEvery), make(chan struct{})
-	go func() {
-		defer ticker.Stop()
-		for {
-			select {
-			case <-ticker.C:
-				activity.RecordHeartbeat(ctx, p.snapshot())
-			case <-done:
-				return
-			}
+// feed reads a whole feed, newest first.
+func (a *Feeds) feed(ctx context.Context, reader string) (all []twtr.Tweet, err error) {
+	for before := uuid.Nil; ; before = all[len(all)-1].ID {
+		page, err := a.Store.Feed(ctx, reader, before, feedPage)
+		if err != nil {
+			return nil, err
 		}
-	}()
-	return func() { close(done) }
+		all = append(all, page...)
+		if len(page) < feedPage {
+			return all, nil
+		}
+	}
 }

@@ -48,7 +48,7 @@ func requireDelivered(t *testing.T, s twtr.Store, tweet twtr.Tweet, readers []st
 }
 
 func feeds(s twtr.Store) *activities.Feeds {
-	return &activities.Feeds{Tweets: s, Follows: s, Store: s, Pages: make(chan struct{}, 4)}
+	return &activities.Feeds{Tweets: s, Deliveries: s, Follows: s, Store: s, Pages: make(chan struct{}, 4), MaxItems: 1000}
 }
 
 func deliver(a *activities.Feeds, in activities.DeliverInput, heartbeat *twtr.Delivery) (d twtr.Delivery, err error) {
@@ -65,20 +65,24 @@ func deliver(a *activities.Feeds, in activities.DeliverInput, heartbeat *twtr.De
 	return d, err
 }
 
-func newTweet(t *testing.T) twtr.Tweet {
+// newTweet is a tweet of ann's that is stored.
+func newTweet(t *testing.T, s twtr.Store) twtr.Tweet {
 	tweet, err := twtr.NewTweet("ann", "hello")
 	require.NoError(t, err)
+	require.NoError(t, s.PutTweet(t.Context(), tweet))
 	return tweet
 }
 
 func TestDeliverReachesEveryFollowerInOneStep(t *testing.T) {
 	s := newStore(t)
-	readers, tweet := follow(t, s, 1200), newTweet(t)
+	readers, tweet := follow(t, s, 1200), newTweet(t, s)
 	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 5000}, nil)
 	require.NoError(t, err)
 	require.Equal(t, twtr.Delivery{Delivered: 1200}, d)
 	requireDelivered(t, s, tweet, readers)
-	none, err := deliver(feeds(newStore(t)), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 5000}, nil)
+	empty := newStore(t)
+	require.NoError(t, empty.PutTweet(t.Context(), tweet))
+	none, err := deliver(feeds(empty), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 5000}, nil)
 	require.NoError(t, err)
 	require.Equal(t, twtr.Delivery{}, none, "nobody follows")
 }
@@ -98,7 +102,7 @@ func hot(t *testing.T, s twtr.Store, n int) (readers []string) {
 
 func TestDeliverStopsAfterItsBudgetAndGoesOnFromWhatItLeft(t *testing.T) {
 	s := newStore(t)
-	readers, tweet := hot(t, s, 1700), newTweet(t)
+	readers, tweet := hot(t, s, 1700), newTweet(t, s)
 	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 1000}, nil)
 	require.NoError(t, err)
 	require.Equal(t, twtr.Delivery{Left: []twtr.BucketCursor{{Bucket: 3, After: readers[999]}}, Delivered: 1000}, d)
@@ -111,7 +115,7 @@ func TestDeliverStopsAfterItsBudgetAndGoesOnFromWhatItLeft(t *testing.T) {
 
 func TestARetryResumesFromTheLastHeartbeat(t *testing.T) {
 	s := newStore(t)
-	readers, tweet := hot(t, s, 1700), newTweet(t)
+	readers, tweet := hot(t, s, 1700), newTweet(t, s)
 	heartbeat := &twtr.Delivery{Left: []twtr.BucketCursor{{Bucket: 3, After: readers[1499]}}, Delivered: 1500}
 	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, heartbeat)
 	require.NoError(t, err)
@@ -141,7 +145,7 @@ func TestAFailureOfTheStoreFailsTheTry(t *testing.T) {
 	s := &failing{Store: newStore(t)}
 	s.pages.Store(2)
 	hot(t, s, 1700)
-	_, err := deliver(feeds(s), activities.DeliverInput{Tweet: newTweet(t), Delivery: twtr.NewDelivery()}, nil)
+	_, err := deliver(feeds(s), activities.DeliverInput{Tweet: newTweet(t, s), Delivery: twtr.NewDelivery()}, nil)
 	require.ErrorContains(t, err, errStore.Error())
 }
 
@@ -149,11 +153,10 @@ func TestBackfillBringsTheNewest100(t *testing.T) {
 	s := newStore(t)
 	var want []twtr.Tweet
 	for range 120 {
-		tweet := newTweet(t)
-		require.NoError(t, s.PutTweet(t.Context(), tweet))
+		tweet := newTweet(t, s)
 		want = append([]twtr.Tweet{tweet}, want...)
 	}
-	require.NoError(t, feeds(s).Backfill(t.Context(), activities.BackfillInput{Reader: "bob", Author: "ann"}))
+	require.NoError(t, feeds(s).Backfill(t.Context(), activities.EdgeInput{Reader: "bob", Author: "ann", At: time.Now()}))
 	items, err := s.Feed(t.Context(), "bob", uuid.Nil, 1000)
 	require.NoError(t, err)
 	require.Equal(t, want[:100], items)

@@ -8,10 +8,25 @@ import (
 
 // Tweets are the activities of task queue tweets.
 type Tweets struct {
-	Store twtr.TweetStore
+	Store      twtr.TweetStore
+	Deliveries twtr.DeliveryStore
 }
 
 // StoreTweet makes the tweet durable and visible among its author's.
 func (a *Tweets) StoreTweet(ctx context.Context, t twtr.Tweet) error {
 	return a.Store.PutTweet(ctx, t)
+}
+
+// DeleteTweet removes the tweet for good. Its receipt is there first, so that its author can be known at any time.
+func (a *Tweets) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
+	receipt := twtr.Receipt{TweetID: t.ID, Username: t.Username, State: twtr.DeliveryRetracting}
+	if err := a.Deliveries.PutReceipt(ctx, receipt); err != nil {
+		return err
+	}
+	return a.Store.DeleteTweet(ctx, t)
+}
+
+// StoreReceipt writes what a delivery has come to.
+func (a *Tweets) StoreReceipt(ctx context.Context, r twtr.Receipt) error {
+	return a.Deliveries.PutReceipt(ctx, r)
 }

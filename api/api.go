@@ -113,7 +113,7 @@ type route struct {
 // routes are all the calls; each domain has its own in its file.
 func (a *API) routes() []route {
 	var all []route
-	for _, domain := range [][]route{a.userRoutes(), a.tweetRoutes(), a.followerRoutes(), a.feedRoutes()} {
+	for _, domain := range [][]route{a.userRoutes(), a.tweetRoutes(), a.deliveryRoutes(), a.followerRoutes(), a.feedRoutes()} {
 		all = append(all, domain...)
 	}
 	return all

@@ -11,41 +11,50 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// cursors makes and checks the cursors of lists: the id of the last item shown, and the first 8 bytes of an HMAC-SHA256
-// over the list's name and that id. So a cursor of another list, or one we never made, is refused.
+// cursors makes and checks the cursors of lists: the key of the last item shown, and the first 8 bytes of an HMAC-SHA256
+// over the list's name and that key. So a cursor of another list, or one we never made, is refused.
 type cursors struct {
 	key []byte
 }
 
-func (s cursors) make(list string, last uuid.UUID) string {
-	return base64.RawURLEncoding.EncodeToString(append(last[:], s.sum(list, last)...))
+const cursorSum = 8
+
+func (s cursors) make(list string, last []byte) string {
+	return base64.RawURLEncoding.EncodeToString(append(s.sum(list, last), last...))
 }
 
-// read is the id in the request's cursor, [uuid.Nil] if it has none.
-func (s cursors) read(c *gin.Context, list string) (uuid.UUID, error) {
+// read is the key in the request's cursor, nil if it has none.
+func (s cursors) read(c *gin.Context, list string) ([]byte, error) {
 	text, given := c.GetQuery("cursor")
 	if !given {
-		return uuid.Nil, nil
+		return nil, nil
 	}
 	return s.parse(list, text)
 }
 
-func (s cursors) parse(list, text string) (id uuid.UUID, err error) {
+func (s cursors) parse(list, text string) (last []byte, err error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err == nil && len(raw) == len(id)+8 {
-		copy(id[:], raw)
-		if hmac.Equal(raw[len(id):], s.sum(list, id)) {
-			return id, nil
-		}
+	if err != nil || len(raw) <= cursorSum || !hmac.Equal(raw[:cursorSum], s.sum(list, raw[cursorSum:])) {
+		return nil, twtr.Errorf(twtr.Invalid, "cursor must be the nextCursor of an earlier page of this list")
 	}
-	return uuid.Nil, twtr.Errorf(twtr.Invalid, "cursor must be the nextCursor of an earlier page of this list")
+	return raw[cursorSum:], nil
 }
 
-func (s cursors) sum(list string, id uuid.UUID) []byte {
+func (s cursors) sum(list string, last []byte) []byte {
 	mac := hmac.New(sha256.New, s.key)
 	mac.Write([]byte(list))
-	mac.Write(id[:])
-	return mac.Sum(nil)[:8]
+	mac.Write([]byte{0})
+	mac.Write(last)
+	return mac.Sum(nil)[:cursorSum]
+}
+
+// readTweet is the id in the request's cursor, [uuid.Nil] if it has none.
+func (s cursors) readTweet(c *gin.Context, list string) (uuid.UUID, error) {
+	last, err := s.read(c, list)
+	if err != nil || last == nil {
+		return uuid.Nil, err
+	}
+	return uuid.FromBytes(last)
 }
 
 // tweetPage is the page of up to limit of the list's tweets, of which tweets has one more if there are more.
@@ -53,11 +62,31 @@ func (s cursors) tweetPage(list string, tweets []twtr.Tweet, limit int) page {
 	var p page
 	if len(tweets) > limit {
 		tweets = tweets[:limit]
-		p.next = s.make(list, tweets[limit-1].ID)
+		p.next = s.make(list, tweets[limit-1].ID[:])
 	}
 	items := make([]tweetBody, len(tweets)) // an empty list is [], not null
 	for i, t := range tweets {
 		items[i] = newTweetBody(t)
+	}
+	p.items = items
+	return p
+}
+
+// nameBody is a user in a list of users.
+type nameBody struct {
+	Username string `json:"username"`
+}
+
+// namePage is the page of up to limit of the list's names, of which names has one more if there are more.
+func (s cursors) namePage(list string, names []string, limit int) page {
+	var p page
+	if len(names) > limit {
+		names = names[:limit]
+		p.next = s.make(list, []byte(names[limit-1]))
+	}
+	items := make([]nameBody, len(names))
+	for i, name := range names {
+		items[i] = nameBody{name}
 	}
 	p.items = items
 	return p

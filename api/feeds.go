@@ -19,7 +19,7 @@ func (a *API) readFeed(c *gin.Context) (any, error) {
 	}
 	reader := username(c)
 	list := "feeds/" + reader
-	before, err := a.cursors.read(c, list)
+	before, err := a.cursors.readTweet(c, list)
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,13 @@
 package api
 
 import (
+	"bytes"
+	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
+	"regexp"
+	"time"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -15,6 +20,7 @@ func (a *API) tweetRoutes() []route {
 	return []route{
 		{http.MethodPost, "/tweets", true, a.postTweet},
 		{http.MethodGet, "/tweets/:username", false, a.listTweets},
+		{http.MethodDelete, "/tweets/:id", true, a.deleteTweet},
 	}
 }
 
@@ -31,6 +37,7 @@ func newTweetBody(t twtr.Tweet) tweetBody {
 }
 
 func (a *API) postTweet(c *gin.Context) (any, error) {
+	ctx := c.Request.Context()
 	var in struct {
 		Content string `json:"content"`
 	}
@@ -41,14 +48,71 @@ func (a *API) postTweet(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = run(c.Request.Context(), a.temporal, workflows.PostTweet, workflows.PostTweetInput{Tweet: tweet})
+	hint := "look before you post it again"
+	if keys, given := c.Request.Header["Idempotency-Key"]; given {
+		if tweet.ID, err = a.claim(ctx, keys, tweet); err != nil {
+			return nil, err
+		}
+		hint = "the same Idempotency-Key joins it"
+	}
+	err = run(ctx, a.temporal, workflows.PostTweet, workflows.PostTweetInput{Tweet: tweet})
 	if e, ok := errors.AsType[*twtr.Error](err); ok && e.Code == twtr.Unavailable {
-		e.Message += "; the tweet may have been accepted all the same, and appear soon: look before you post it again"
+		e.Message += "; the tweet may have been accepted all the same, and appear soon: " + hint
 	}
 	if err != nil {
 		return nil, err
 	}
 	return newTweetBody(tweet), nil
+}
+
+var idempotencyKeys = regexp.MustCompile(`^[!-~]{1,255}$`)
+
+// claim is the id of the tweet that the user's Idempotency-Key stands for: this one's, or that of the one that came first.
+func (a *API) claim(ctx context.Context, keys []string, t twtr.Tweet) (uuid.UUID, error) {
+	if len(keys) != 1 || !idempotencyKeys.MatchString(keys[0]) {
+		return uuid.Nil, twtr.Errorf(twtr.Invalid, "Idempotency-Key must have 1 to 255 visible ASCII characters")
+	}
+	hash := sha256.Sum256([]byte(t.Content))
+	holds, err := a.store.ClaimIdempotencyKey(ctx, twtr.IdempotencyClaim{
+		Username:    t.Username,
+		Key:         keys[0],
+		TweetID:     t.ID,
+		ContentHash: hash[:],
+		ExpiresAt:   time.Now().Add(twtr.IdempotencyKeyLife).UTC().Truncate(time.Millisecond),
+	})
+	if err != nil {
+		return uuid.Nil, err
+	}
+	if !bytes.Equal(holds.ContentHash, hash[:]) {
+		return uuid.Nil, twtr.Errorf(twtr.Invalid, "Idempotency-Key was used for a tweet with another content: take a new one")
+	}
+	return holds.TweetID, nil
+}
+
+func (a *API) deleteTweet(c *gin.Context) (any, error) {
+	ctx := c.Request.Context()
+	id, err := tweetID(c)
+	if err != nil {
+		return nil, err
+	}
+	tweet, err := a.store.Tweet(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	if tweet.Username != username(c) {
+		return nil, twtr.Errorf(twtr.Forbidden, "the tweet is not yours")
+	}
+	in := workflows.DeleteTweetInput{TweetID: id, Username: tweet.Username}
+	return struct{}{}, run(ctx, a.temporal, workflows.DeleteTweet, in)
+}
+
+// tweetID is the id in the request's path. What is not one, as we write them, is no tweet's.
+func tweetID(c *gin.Context) (uuid.UUID, error) {
+	id, err := uuid.Parse(c.Param("id"))
+	if err != nil || id.String() != c.Param("id") {
+		return uuid.Nil, twtr.Errorf(twtr.NotFound, "there is no tweet of that id")
+	}
+	return id, nil
 }
 
 func (a *API) listTweets(c *gin.Context) (any, error) {
@@ -58,7 +122,7 @@ func (a *API) listTweets(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	list := "tweets/" + name
-	before, err := a.cursors.read(c, list)
+	before, err := a.cursors.readTweet(c, list)
 	if err != nil {
 		return nil, err
 	}

@@ -18,7 +18,36 @@ func (a *API) userRoutes() []route {
 		{http.MethodPost, "/users/authorize", false, a.authorize},
 		{http.MethodPost, "/users/refresh", false, a.refresh},
 		{http.MethodPost, "/users/logout", false, a.logout},
+		{http.MethodGet, "/users/:username", false, a.readUser},
 	}
+}
+
+// readUser answers who somebody is. The followers are counted a few seconds after they change.
+func (a *API) readUser(c *gin.Context) (any, error) {
+	ctx := c.Request.Context()
+	user, err := a.user(ctx, c.Param("username"))
+	if err != nil {
+		return nil, err
+	}
+	counts, err := a.store.FollowerCounts(ctx, user.Username)
+	if err != nil {
+		return nil, err
+	}
+	followers := 0
+	for _, bucket := range counts {
+		followers += bucket.Count
+	}
+	followings, err := a.store.Followings(ctx, user.Username, "", twtr.MaxFollowings)
+	if err != nil {
+		return nil, err
+	}
+	return struct {
+		Username    string    `json:"username"`
+		DisplayName string    `json:"displayName"`
+		CreatedAt   timestamp `json:"createdAt"`
+		Followers   int       `json:"followers"`
+		Followings  int       `json:"followings"`
+	}{user.Username, user.DisplayName, timestamp(user.CreatedAt), followers, len(followings)}, nil
 }
 
 // tokenPair is what a client is logged in with.

@@ -125,9 +125,14 @@ func (p *Process) RunWorkers(ctx context.Context, domains ...string) error {
 	if err != nil {
 		return err
 	}
+	maxItems, err := p.settings.maxFeedItems()
+	if err != nil {
+		return err
+	}
+	deps := workers.Dependencies{Store: p.store, Unseal: sealer.Unseal, MaxFeedItems: maxItems}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, domain := range domains {
-		w, err := workers.New(p.temporal, domain, workers.Dependencies{Store: p.store, Unseal: sealer.Unseal})
+		w, err := workers.New(p.temporal, domain, deps)
 		if err != nil {
 			return usageError{err}
 		}
@@ -168,7 +173,9 @@ func workerCommand(s *Settings) *cobra.Command {
 		Args:      usageArgs(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
 		ValidArgs: append(workers.Domains(), "all"),
 		RunE: func(c *cobra.Command, args []string) error {
-			if _, err := s.sealKey(); err != nil {
+			_, sealErr := s.sealKey()
+			_, itemsErr := s.maxFeedItems()
+			if err := cmp.Or(sealErr, itemsErr); err != nil {
 				return err
 			}
 			if args[0] == "all" {

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 
+	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/store/cassandra"
 )
@@ -36,6 +38,7 @@ var settings = []setting{
 	{key: "http.addr", def: ":3002", help: "address the API listens at"},
 	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true},
 	{key: "seal.key", help: "secret, at least 32 bytes, that encrypts what is secret in a workflow; the same in API and workers", secret: true},
+	{key: "feed.max_items", def: "1000", help: "how many items a feed keeps, the newest; 100 at least"},
 	{key: "log.level", def: "info", help: "least level that is logged: debug, info, warn or error"},
 }
 
@@ -144,6 +147,14 @@ func (s *Settings) sealKey() (string, error) {
 		return "", usageError{errors.New("seal.key is not set, or has less than 32 bytes: workflows need a secret of your own (TWTR_SEAL_KEY)")}
 	}
 	return key, nil
+}
+
+func (s *Settings) maxFeedItems() (int, error) {
+	n, err := strconv.Atoi(s.get("feed.max_items"))
+	if err != nil || n < twtr.BackfillTweets {
+		return 0, usageError{fmt.Errorf("feed.max_items must be a number from %d on, not %q", twtr.BackfillTweets, s.get("feed.max_items"))}
+	}
+	return n, nil
 }
 
 func (s *Settings) logLevel() (level slog.Level, err error) {

@@ -397,7 +397,7 @@ func Test64ClientsFor30SecondsLoseAndDoubleNothing(t *testing.T) {
 			s.eventually("all arrive", func() bool { return len(s.feed(reader)) >= len(posted) })
 			require.Equal(t, posted, s.feed(reader))
 		}
-	})
+	}, "--feed-max-items", "100000")
 }
 
 // A delivery of this size needs the second step, an activity a bucket.
@@ -446,6 +446,8 @@ func (s *stack) seedFollowers(followee string, n int) []string {
 		require.NoError(s.t, err)
 		for _, name := range names {
 			_, err := tx.Exec("INSERT INTO followers VALUES (?, ?, ?, ?, false)", followee, twtr.FollowerBucket(name), name, at.UnixMicro())
+			require.NoError(s.t, err)
+			_, err = tx.Exec("INSERT INTO followings VALUES (?, ?, ?, false)", name, followee, at.UnixMicro())
 			require.NoError(s.t, err)
 		}
 		require.NoError(s.t, tx.Commit())
@@ -522,7 +524,7 @@ func (s *stack) state(id uuid.UUID) string {
 	require.NoError(s.t, err)
 	defer c.Close()
 	list, err := c.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-		Query: fmt.Sprintf("%s = '%s'", workflows.TweetID.GetName(), id)})
+		Query: fmt.Sprintf("WorkflowType = 'PostTweet' AND %s = '%s'", workflows.TweetID.GetName(), id)})
 	require.NoError(s.t, err)
 	if len(list.GetExecutions()) != 1 {
 		return ""

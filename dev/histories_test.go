@@ -22,44 +22,69 @@ func TestRecordHistories(t *testing.T) {
 		t.Skip("this records the histories for another test: make histories")
 	}
 	s := newStack(t, "sqlite")
-	s.work()
+	t.Setenv("TEMPORAL_ADDRESS", s.temporal)
+	s.work("users", "tweets", "followers")
+	stopFeeds := s.work("feeds")
 	ann, bob := s.signUp("ann"), s.signUp("bob")
-	s.record(dir, "CreateUser", "create-user")
-	s.call("POST", "/users", "", signUpBody("ann"))
+	s.record(dir, "create-user/", "create-user")
 
 	s.follow(bob, "ann")
 	s.follow(bob, "ann")
-	s.record(dir, "Follow", "follow-twice")
+	s.record(dir, "follow/bob/ann", "follow-twice")
 	posted := s.tweet(ann, "hello")
-	s.eventually("it is delivered", func() bool { return s.state(posted.ID) == "complete" })
-	s.record(dir, "PostTweet", "post-tweet")
+	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet")
+	s.unfollow(bob, "ann")
+	s.record(dir, "follow/bob/ann", "unfollow")
+	s.unfollow(bob, "ann")
+	s.follow(bob, "ann") // before the second sweep
+	s.record(dir, "follow/bob/ann", "unfollow-and-follow")
+	s.deleteTweet(ann, posted.ID)
+	s.record(dir, "delete-tweet/"+posted.ID.String(), "delete-tweet")
 
-	// The store is away for longer than the local activity tries: the regular one stores the tweet.
+	// The backfill, which a stopped worker has not begun, meets the unfollow.
+	s.unfollow(bob, "ann")
+	s.record(dir, "follow/bob/ann", "unfollow")
+	stopFeeds()
+	s.follow(bob, "ann")
+	s.unfollow(bob, "ann")
+	stopFeeds = s.work("feeds")
+	s.record(dir, "follow/bob/ann", "unfollow-during-a-backfill")
+
+	// The store is away for longer than the local activity tries: the regular one stores the tweet, by a retry.
 	begin := s.outage()
 	end := begin()
 	time.AfterFunc(4*time.Second, end)
 	posted = s.tweet(ann, "while the store is away")
-	s.eventually("it is delivered", func() bool { return s.state(posted.ID) == "complete" })
-	s.record(dir, "PostTweet", "post-tweet-while-the-store-is-away")
+	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-while-the-store-is-away")
 
 	s.seedFollowers("ann", manyFollowers)
 	posted = s.tweet(ann, "to all of you")
-	s.eventually("it is delivered", func() bool { return s.state(posted.ID) == "complete" })
-	s.record(dir, "PostTweet", "post-tweet-by-bucket")
+	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-by-bucket")
+	posted = s.tweet(ann, "deleted at once")
+	s.deleteTweet(ann, posted.ID)
+	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-that-is-deleted-meanwhile")
+	s.record(dir, "delete-tweet/"+posted.ID.String(), "delete-tweet-by-bucket")
+
+	for _, args := range [][]string{{"audit", "--user", "bob"}, {"rebuild-feed", "bob"}, {"audit", posted.ID.String()}} {
+		code, output := s.twtr(args...)
+		require.Equal(t, 0, code, output)
+	}
+	s.record(dir, "rebuild-feed/bob", "rebuild-feed")
+	s.record(dir, "audit-delivery/"+posted.ID.String(), "audit-delivery")
 }
 
 // identity is which process of which machine did something, which is of no interest here.
 var identity = regexp.MustCompile(`"(identity|name)": +"[^"]*[@:][^"]*"`)
 
-// record writes the history of the newest workflow of that type.
-func (s *stack) record(dir, workflowType, name string) {
+// record writes the history of the newest run of the workflow whose ID begins so, when it has ended.
+func (s *stack) record(dir, id, name string) {
 	s.t.Helper()
 	c, err := client.Dial(client.Options{HostPort: s.temporal})
 	require.NoError(s.t, err)
 	defer c.Close()
 	s.eventually("the workflow has ended", func() bool {
 		list, err := c.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-			PageSize: 1, Query: "WorkflowType = '" + workflowType + "'"})
+			PageSize: 1, Query: "WorkflowId STARTS_WITH '" + id + "'"})
 		require.NoError(s.t, err)
 		if len(list.GetExecutions()) == 0 || list.GetExecutions()[0].GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 			return false

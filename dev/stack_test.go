@@ -37,17 +37,21 @@ type stack struct {
 	process  *cmd.Process
 	store    twtr.Store // a connection of the test's own
 	file     string     // of the SQLite store
+	args     []string   // the settings, as flags
 	logs     *buffer
+
+	mu      sync.Mutex
+	secrets []string // tokens that the API gave
 }
 
-// onEachEngine runs a test on both stores.
-func onEachEngine(t *testing.T, test func(*testing.T, *stack)) {
+// onEachEngine runs a test on both stores, with settings given as flags.
+func onEachEngine(t *testing.T, test func(*testing.T, *stack), flags ...string) {
 	for _, engine := range []string{"sqlite", "cassandra"} {
-		t.Run(engine, func(t *testing.T) { test(t, newStack(t, engine)) })
+		t.Run(engine, func(t *testing.T) { test(t, newStack(t, engine, flags...)) })
 	}
 }
 
-func newStack(t *testing.T, engine string) *stack {
+func newStack(t *testing.T, engine string, with ...string) *stack {
 	dir := t.TempDir()
 	s := &stack{t: t, engine: engine, file: filepath.Join(dir, "twtr.db"), logs: &buffer{}}
 	addr := freeAddr(t)
@@ -56,6 +60,7 @@ func newStack(t *testing.T, engine string) *stack {
 		"--store", engine, "--http-addr", addr, "--sqlite-path", s.file,
 		"--auth-keys", "test:" + strings.Repeat("a", 32), "--seal-key", strings.Repeat("s", 32),
 	}
+	args = append(args, with...)
 	keyspace := "twtr_e2e_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
 	hosts := os.Getenv("TWTR_TEST_CASSANDRA")
 	if engine == "cassandra" {
@@ -68,13 +73,16 @@ func newStack(t *testing.T, engine string) *stack {
 		args = append(args, "--cassandra-hosts", hosts, "--cassandra-keyspace", keyspace)
 		t.Cleanup(func() { dropKeyspace(t, hosts, keyspace) })
 	}
+	s.args = args
 	flags := pflag.NewFlagSet("test", pflag.PanicOnError)
 	settings := cmd.NewSettings(flags)
 	require.NoError(t, flags.Parse(args))
 	require.NoError(t, cmd.Migrate(t.Context(), settings))
 
-	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: filepath.Join(dir, "temporal.db")})
+	histories := filepath.Join(dir, "temporal.db")
+	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: histories})
 	require.NoError(t, err)
+	t.Cleanup(func() { s.checkSecrets(histories) }) // when the server has stopped
 	t.Cleanup(server.Stop)
 	s.temporal = server.Addr()
 	s.process, err = cmd.Connect(t.Context(), settings, server.Addr(), s.logs)
@@ -141,7 +149,12 @@ type answer struct {
 
 // call makes a request; body may be a string, sent as it is, or anything that JSON can hold. It may be used from any
 // goroutine, and answers status 0 if there was none.
-func (s *stack) call(method, path, token string, body any) (a answer) {
+func (s *stack) call(method, path, token string, body any) answer {
+	return s.callWith(method, path, token, body, nil)
+}
+
+// callWith is call with further headers.
+func (s *stack) callWith(method, path, token string, body any, header map[string]string) (a answer) {
 	text, raw := body.(string)
 	if !raw && body != nil {
 		b, err := json.Marshal(body)
@@ -157,6 +170,9 @@ func (s *stack) call(method, path, token string, body any) (a answer) {
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
+	for name, value := range header {
+		request.Header.Set(name, value)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return answer{Error: err.Error()}
@@ -166,6 +182,7 @@ func (s *stack) call(method, path, token string, body any) (a answer) {
 	if err == nil {
 		err = json.Unmarshal(content, &a)
 	}
+	s.remember(content)
 	if err != nil || a.Status != response.StatusCode {
 		return answer{Error: fmt.Sprintf("%s %s: %s, %v: %s", method, path, response.Status, err, content)}
 	}

@@ -9,5 +9,6 @@ import (
 
 func registerFollowers(r worker.Registry, deps Dependencies) {
 	r.RegisterWorkflow(workflows.Follow)
+	r.RegisterWorkflow(workflows.Unfollow)
 	r.RegisterActivity(&activities.Followers{Store: deps.Store})
 }

@@ -9,5 +9,6 @@ import (
 
 func registerTweets(r worker.Registry, deps Dependencies) {
 	r.RegisterWorkflow(workflows.PostTweet)
-	r.RegisterActivity(&activities.Tweets{Store: deps.Store})
+	r.RegisterWorkflow(workflows.DeleteTweet)
+	r.RegisterActivity(&activities.Tweets{Store: deps.Store, Deliveries: deps.Store})
 }

@@ -21,6 +21,8 @@ type Dependencies struct {
 	Store twtr.Store
 	// Unseal opens a sealed user; only the domain users needs it.
 	Unseal func(sealed []byte) (twtr.User, error)
+	// MaxFeedItems is how many items a feed keeps; only the domain feeds needs it.
+	MaxFeedItems int
 }
 
 // domains are all, in the order in which they are listed to people.
@@ -64,3 +66,19 @@ func New(c client.Client, domain string, deps Dependencies) (worker.Worker, erro
 	domains[i].register(w, deps)
 	return w, nil
 }
+
+// RegisterWorkflows registers the workflows of all domains; a replayer of histories needs no more.
+func RegisterWorkflows(r worker.WorkflowRegistry) {
+	for _, d := range domains {
+		d.register(workflowsOnly{WorkflowRegistry: r}, Dependencies{})
+	}
+}
+
+// workflowsOnly is a registry that leaves activities out.
+type workflowsOnly struct {
+	worker.WorkflowRegistry
+	worker.ActivityRegistry
+	worker.NexusServiceRegistry
+}
+
+func (workflowsOnly) RegisterActivity(any) {}

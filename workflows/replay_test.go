@@ -7,16 +7,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/worker"
 
-	"github.com/twtr-dev/twtr/workflows"
+	"github.com/twtr-dev/twtr/workers"
 )
 
 // A change that breaks this would break the workflows that run while it is deployed. The histories are of a real server;
 // make histories records them anew, which is right only for a change that no running workflow can meet.
 func TestRecordedHistoriesReplay(t *testing.T) {
 	replayer := worker.NewWorkflowReplayer()
-	replayer.RegisterWorkflow(workflows.CreateUser)
-	replayer.RegisterWorkflow(workflows.PostTweet)
-	replayer.RegisterWorkflow(workflows.Follow)
+	workers.RegisterWorkflows(replayer)
 	files, err := filepath.Glob("testdata/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, files)

@@ -39,7 +39,7 @@ func CreateUser(ctx workflow.Context, in CreateUserInput) error {
 	if err != nil {
 		return err
 	}
-	err = write(ctx, users.StoreUser, in.Sealed)
+	err = write(ctx, users.StoreUser, in.Sealed, nil)
 	settle.SetError(err)
 	return cmp.Or(err, settled(ctx))
 }

@@ -36,10 +36,12 @@ var (
 	Author  = temporal.NewSearchAttributeKeyKeyword("TwtrAuthor")
 	TweetID = temporal.NewSearchAttributeKeyKeyword("TwtrTweetId")
 	State   = temporal.NewSearchAttributeKeyKeyword("TwtrState")
+	// Delivered counts the feed items of the steps that have ended; what those under way have done is in their heartbeats.
+	Delivered = temporal.NewSearchAttributeKeyInt64("TwtrDelivered")
 )
 
 // SearchAttributes are all that the workflows use.
-var SearchAttributes = []temporal.SearchAttributeKey{Author, TweetID, State}
+var SearchAttributes = []temporal.SearchAttributeKey{Author, TweetID, State, Delivered}
 
 // start are the options that all workflows share.
 func start(queue, id, summary string) client.StartWorkflowOptions {
@@ -96,14 +98,15 @@ var (
 	}
 )
 
-// write does a short, idempotent write: at once in a local activity or, if the store is away, as a regular one.
-// It fails only with a domain's final error, or when the workflow is canceled.
-func write(ctx workflow.Context, activity, input any) error {
-	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, quick), activity, input).Get(ctx, nil)
+// write does a short, idempotent write: at once in a local activity or, if the store is away, as a regular one. What the
+// activity returns is read into result, if that isn't nil. It fails only with a domain's final error, or when the workflow
+// is canceled.
+func write(ctx workflow.Context, activity, input, result any) error {
+	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, quick), activity, input).Get(ctx, result)
 	if err == nil || final(err) {
 		return err
 	}
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, durable), activity, input).Get(ctx, nil)
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, durable), activity, input).Get(ctx, result)
 }
 
 func final(err error) bool {

@@ -68,7 +68,7 @@ func register(ctx context.Context, c client.Client, namespace string, attributes
 		if _, ok := known.GetCustomAttributes()[a.GetName()]; !ok {
 			missing[a.GetName()] = a.GetValueType()
 		}
-		conditions[i] = a.GetName() + " = ''"
+		conditions[i] = a.GetName() + " IS NULL"
 	}
 	if len(missing) > 0 {
 		_, err := c.OperatorService().AddSearchAttributes(ctx, &operatorservice.AddSearchAttributesRequest{

@@ -140,19 +140,24 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) error {
 
 // cas runs a lightweight transaction, and reports whether its condition held. The driver doesn't run it again by itself.
 func (s *Store) cas(ctx context.Context, statement string, args ...any) (applied bool, err error) {
+	return s.casOrRow(ctx, map[string]any{}, statement, args...)
+}
+
+// casOrRow is [Store.cas], and fills row with what is stored if the condition did not hold.
+func (s *Store) casOrRow(ctx context.Context, row map[string]any, statement string, args ...any) (applied bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	applied, err = s.session.Query(statement, args...).WithContext(ctx).MapScanCAS(map[string]any{})
+	applied, err = s.session.Query(statement, args...).WithContext(ctx).MapScanCAS(row)
 	return applied, fault(ctx, err)
 }
 
 // one reads one row, at that consistency; found is false if there is none.
-func (s *Store) one(ctx context.Context, consistency gocql.Consistency, statement string, key any, dest ...any) (found bool, err error) {
+func (s *Store) one(ctx context.Context, consistency gocql.Consistency, statement string, key []any, dest ...any) (found bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
 	}
-	err = s.session.Query(statement, key).WithContext(ctx).Idempotent(true).Consistency(consistency).Scan(dest...)
+	err = s.session.Query(statement, key...).WithContext(ctx).Idempotent(true).Consistency(consistency).Scan(dest...)
 	if errors.Is(err, gocql.ErrNotFound) {
 		return false, nil
 	}

@@ -148,7 +148,7 @@ func TestOpenRefusesAKeyspaceThatWasNotMigrated(t *testing.T) {
 	defer session.Close()
 	require.NoError(t, session.Query(fmt.Sprintf(createKeyspace, c.Keyspace, c.Replication)).Exec())
 	_, err = Open(t.Context(), c)
-	require.ErrorContains(t, err, "the schema is at version 0, this program needs 1: run `twtr migrate`")
+	require.ErrorContains(t, err, "the schema is at version 0, this program needs ")
 }
 
 func TestOpenSaysWhereNobodyAnswers(t *testing.T) {

@@ -15,29 +15,95 @@ import (
 const (
 	insertFeedItem = `INSERT INTO feed_items (username, tweet_id, author, content) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`
 	deleteFeedItem = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id = ?`
+	selectFeedItem = `SELECT tweet_id FROM feed_items WHERE username = ? AND tweet_id = ?`
+	selectFeedIDs  = `SELECT tweet_id FROM feed_items WHERE username = ? LIMIT ?`
+	trimFeed       = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id <= ?`
 	selectFeed     = `SELECT tweet_id, author, content FROM feed_items WHERE username = ? AND tweet_id < ? LIMIT ?`
 )
 
-// writersPerCall is how many goroutines write the rows of one [Store.PutFeedItem].
-const writersPerCall = 16
+const (
+	// writersPerCall is how many goroutines write the rows of one [Store.PutFeedItem].
+	writersPerCall = 16
+	// rowsPerBatch bounds a batch to what Cassandra takes well, some 100 KB of the longest tweets.
+	rowsPerBatch = 100
+)
 
-// PutFeedItem implements [twtr.FeedStore]. Each feed is a partition of its own, so each row is a statement of its own.
+// PutFeedItem implements [twtr.FeedStore].
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
+	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
+	return s.each(ctx, len(readers), func(ctx context.Context, i int) error {
+		return s.exec(ctx, insertFeedItem, readers[i], id, t.Username, t.Content, at)
+	})
+}
+
+// PutFeedItems implements [twtr.FeedStore].
+func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time) error {
+	return s.batches(ctx, insertFeedItem, len(tweets), func(i int) []any {
+		return []any{reader, gocql.UUID(tweets[i].ID), tweets[i].Username, tweets[i].Content, at.UnixMicro()}
+	})
+}
+
+// DeleteFeedItem implements [twtr.FeedStore].
+func (s *Store) DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
+	return s.each(ctx, len(readers), func(ctx context.Context, i int) error {
+		return s.exec(ctx, deleteFeedItem, at.UnixMicro(), readers[i], gocql.UUID(tweetID))
+	})
+}
+
+// DeleteFeedItems implements [twtr.FeedStore].
+func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error {
+	return s.batches(ctx, deleteFeedItem, len(tweetIDs), func(i int) []any {
+		return []any{at.UnixMicro(), reader, gocql.UUID(tweetIDs[i])}
+	})
+}
+
+// TrimFeed implements [twtr.FeedStore].
+func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
+	ids, err := list(ctx, s, func(row gocql.Scanner) (id gocql.UUID, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}, keep+1, selectFeedIDs, reader)
+	if err != nil || len(ids) <= keep {
+		return err
+	}
+	return s.exec(ctx, trimFeed, time.Now().UnixMicro(), reader, ids[keep])
+}
+
+// HaveFeedItem implements [twtr.FeedStore].
+func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) (have []string, err error) {
+	has := make([]bool, len(readers))
+	err = s.each(ctx, len(readers), func(ctx context.Context, i int) (err error) {
+		var id gocql.UUID
+		has[i], err = s.one(ctx, gocql.LocalQuorum, selectFeedItem, []any{readers[i], gocql.UUID(tweetID)}, &id)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i, reader := range readers {
+		if has[i] {
+			have = append(have, reader)
+		}
+	}
+	return have, nil
+}
+
+// each does n statements, one for each feed, because each feed is a partition of its own.
+func (s *Store) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
 	var next atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	for range min(writersPerCall, len(readers)) {
+	for range min(writersPerCall, n) {
 		g.Go(func() error {
-			for i := next.Add(1) - 1; i < int64(len(readers)); i = next.Add(1) - 1 {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
 				select {
 				case s.writes <- struct{}{}:
 				case <-ctx.Done():
 					return ctx.Err()
 				}
-				err := s.exec(ctx, insertFeedItem, readers[i], id, t.Username, t.Content, at)
+				err := do(ctx, i)
 				<-s.writes
 				if err != nil {
 					return err
@@ -49,25 +115,21 @@ func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string)
 	return g.Wait()
 }
 
-// PutFeedItems implements [twtr.FeedStore]. It is one batch, because it is one partition.
-func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet) error {
-	if err := ctx.Err(); err != nil || len(tweets) == 0 {
+// batches writes n rows of one partition.
+func (s *Store) batches(ctx context.Context, statement string, n int, args func(i int) []any) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	batch := s.session.NewBatch(gocql.UnloggedBatch).WithContext(ctx)
-	for _, t := range tweets {
-		batch.Entries = append(batch.Entries, gocql.BatchEntry{
-			Stmt:       insertFeedItem,
-			Args:       []any{reader, gocql.UUID(t.ID), t.Username, t.Content, t.CreatedAt().UnixMicro()},
-			Idempotent: true,
-		})
+	for begin := 0; begin < n; begin += rowsPerBatch {
+		batch := s.session.NewBatch(gocql.UnloggedBatch).WithContext(ctx)
+		for i := begin; i < min(begin+rowsPerBatch, n); i++ {
+			batch.Entries = append(batch.Entries, gocql.BatchEntry{Stmt: statement, Args: args(i), Idempotent: true})
+		}
+		if err := s.session.ExecuteBatch(batch); err != nil {
+			return fault(ctx, err)
+		}
 	}
-	return fault(ctx, s.session.ExecuteBatch(batch))
-}
-
-// DeleteFeedItem implements [twtr.FeedStore].
-func (s *Store) DeleteFeedItem(ctx context.Context, reader string, tweetID uuid.UUID, at time.Time) error {
-	return s.exec(ctx, deleteFeedItem, at.UnixMicro(), reader, gocql.UUID(tweetID))
+	return nil
 }
 
 // Feed implements [twtr.FeedStore].

@@ -19,9 +19,10 @@ const (
 	endSession    = `UPDATE refresh_tokens USING TTL ? SET token_hash = ?, expires_at = ? WHERE family = ? IF EXISTS`
 )
 
-// ttl is for how many seconds a row is kept; a second more than needed, for a session is judged by its expires_at.
+// ttl is for how many seconds a row is kept: up to two more than needed, because Cassandra counts from the beginning of the
+// second. A session is judged by its expires_at.
 func ttl(expiresAt time.Time) int {
-	return max(1, int(time.Until(expiresAt).Seconds())+1)
+	return max(1, int(time.Until(expiresAt).Seconds())+2)
 }
 
 // CreateSession implements [twtr.SessionStore].
@@ -34,7 +35,7 @@ func (s *Store) CreateSession(ctx context.Context, session twtr.Session) error {
 func (s *Store) Session(ctx context.Context, family uuid.UUID) (twtr.Session, error) {
 	session := twtr.Session{Family: family}
 	var expiresAt time.Time
-	found, err := s.one(ctx, serial, selectSession, gocql.UUID(family), &session.Username, &session.TokenHash, &expiresAt)
+	found, err := s.one(ctx, serial, selectSession, []any{gocql.UUID(family)}, &session.Username, &session.TokenHash, &expiresAt)
 	if err != nil {
 		return twtr.Session{}, err
 	}

@@ -12,6 +12,8 @@ import (
 const (
 	insertTweet        = `INSERT INTO tweets (id, username, content) VALUES (?, ?, ?) USING TIMESTAMP ?`
 	insertTweetByUser  = `INSERT INTO tweets_by_user (username, id, content) VALUES (?, ?, ?) USING TIMESTAMP ?`
+	deleteTweet        = `DELETE FROM tweets USING TIMESTAMP ? WHERE id = ?`
+	deleteTweetByUser  = `DELETE FROM tweets_by_user USING TIMESTAMP ? WHERE username = ? AND id = ?`
 	selectTweet        = `SELECT username, content FROM tweets WHERE id = ?`
 	selectTweetsByUser = `SELECT id, content FROM tweets_by_user WHERE username = ? AND id < ? LIMIT ?`
 )
@@ -25,10 +27,19 @@ func (s *Store) PutTweet(ctx context.Context, t twtr.Tweet) error {
 	return s.exec(ctx, insertTweetByUser, t.Username, id, t.Content, at)
 }
 
+// DeleteTweet implements [twtr.TweetStore]. The removal has the time of the put, and at the same time a removal wins.
+func (s *Store) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
+	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
+	if err := s.exec(ctx, deleteTweet, at, id); err != nil {
+		return err
+	}
+	return s.exec(ctx, deleteTweetByUser, at, t.Username, id)
+}
+
 // Tweet implements [twtr.TweetStore].
 func (s *Store) Tweet(ctx context.Context, id uuid.UUID) (twtr.Tweet, error) {
 	t := twtr.Tweet{ID: id}
-	found, err := s.one(ctx, gocql.LocalQuorum, selectTweet, gocql.UUID(id), &t.Username, &t.Content)
+	found, err := s.one(ctx, gocql.LocalQuorum, selectTweet, []any{gocql.UUID(id)}, &t.Username, &t.Content)
 	if err != nil {
 		return twtr.Tweet{}, err
 	}

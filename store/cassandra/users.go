@@ -39,7 +39,7 @@ func (s *Store) User(ctx context.Context, username string) (twtr.User, error) {
 func (s *Store) user(ctx context.Context, username string, consistency gocql.Consistency) (twtr.User, error) {
 	u := twtr.User{Username: username}
 	var createdAt time.Time
-	found, err := s.one(ctx, consistency, selectUser, username, &u.Email, &u.DisplayName, &u.PasswordHash, &createdAt)
+	found, err := s.one(ctx, consistency, selectUser, []any{username}, &u.Email, &u.DisplayName, &u.PasswordHash, &createdAt)
 	if err != nil {
 		return twtr.User{}, err
 	}

@@ -18,20 +18,43 @@ const (
 		WHERE (excluded.written_at, excluded.deleted) > (written_at, deleted)`
 	selectFeed = `SELECT tweet_id, author, content FROM feed_items
 		WHERE username = ? AND tweet_id < ? AND NOT deleted ORDER BY tweet_id DESC LIMIT ?`
+	// Tombstones stay: nothing that is removed comes back because others are cut.
+	trimFeed = `DELETE FROM feed_items WHERE username = ? AND NOT deleted AND tweet_id <=
+		(SELECT tweet_id FROM feed_items WHERE username = ? AND NOT deleted ORDER BY tweet_id DESC LIMIT 1 OFFSET ?)`
+	countFeedItem = `SELECT count(*) FROM feed_items WHERE username = ? AND tweet_id = ? AND NOT deleted`
 )
 
 // PutFeedItem implements [twtr.FeedStore].
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
-	return s.putFeedItems(ctx, len(readers), func(i int) (string, twtr.Tweet) { return readers[i], t })
+	return s.writeFeedItems(ctx, len(readers), func(i int) feedItem { return feedItem{readers[i], t, t.CreatedAt(), false} })
 }
 
 // PutFeedItems implements [twtr.FeedStore].
-func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet) error {
-	return s.putFeedItems(ctx, len(tweets), func(i int) (string, twtr.Tweet) { return reader, tweets[i] })
+func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time) error {
+	return s.writeFeedItems(ctx, len(tweets), func(i int) feedItem { return feedItem{reader, tweets[i], at, false} })
 }
 
-// putFeedItems puts n items, all or none, in one transaction, which is ten times as fast as one by one.
-func (s *Store) putFeedItems(ctx context.Context, n int, item func(i int) (reader string, t twtr.Tweet)) error {
+// DeleteFeedItem implements [twtr.FeedStore].
+func (s *Store) DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
+	t := twtr.Tweet{ID: tweetID}
+	return s.writeFeedItems(ctx, len(readers), func(i int) feedItem { return feedItem{readers[i], t, at, true} })
+}
+
+// DeleteFeedItems implements [twtr.FeedStore].
+func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error {
+	return s.writeFeedItems(ctx, len(tweetIDs), func(i int) feedItem { return feedItem{reader, twtr.Tweet{ID: tweetIDs[i]}, at, true} })
+}
+
+// feedItem is one row: of a removed one there is no more than the id.
+type feedItem struct {
+	reader  string
+	tweet   twtr.Tweet
+	at      time.Time
+	deleted bool
+}
+
+// writeFeedItems writes n items, all or none, in one transaction, which is ten times as fast as one by one.
+func (s *Store) writeFeedItems(ctx context.Context, n int, item func(i int) feedItem) error {
 	return s.transact(ctx, func(tx *sql.Tx) error {
 		statement, err := tx.PrepareContext(ctx, upsertFeedItem)
 		if err != nil {
@@ -39,8 +62,8 @@ func (s *Store) putFeedItems(ctx context.Context, n int, item func(i int) (reade
 		}
 		defer statement.Close()
 		for i := range n {
-			reader, t := item(i)
-			_, err := statement.ExecContext(ctx, reader, t.ID[:], t.Username, t.Content, t.CreatedAt().UnixMicro(), false)
+			r := item(i)
+			_, err := statement.ExecContext(ctx, r.reader, r.tweet.ID[:], r.tweet.Username, r.tweet.Content, r.at.UnixMicro(), r.deleted)
 			if err != nil {
 				return err
 			}
@@ -49,10 +72,29 @@ func (s *Store) putFeedItems(ctx context.Context, n int, item func(i int) (reade
 	})
 }
 
-// DeleteFeedItem implements [twtr.FeedStore].
-func (s *Store) DeleteFeedItem(ctx context.Context, reader string, tweetID uuid.UUID, at time.Time) error {
-	_, err := s.exec(ctx, upsertFeedItem, reader, tweetID[:], "", "", at.UnixMicro(), true)
+// TrimFeed implements [twtr.FeedStore].
+func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
+	_, err := s.exec(ctx, trimFeed, reader, reader, keep)
 	return err
+}
+
+// HaveFeedItem implements [twtr.FeedStore].
+func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) (have []string, err error) {
+	statement, err := s.read.PrepareContext(ctx, countFeedItem)
+	if err != nil {
+		return nil, fault(ctx, err)
+	}
+	defer statement.Close()
+	for _, reader := range readers {
+		var has bool
+		if err := statement.QueryRowContext(ctx, reader, tweetID[:]).Scan(&has); err != nil {
+			return nil, fault(ctx, err)
+		}
+		if has {
+			have = append(have, reader)
+		}
+	}
+	return have, nil
 }
 
 // Feed implements [twtr.FeedStore].

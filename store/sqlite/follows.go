@@ -3,6 +3,8 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"time"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -19,6 +21,13 @@ const (
 		WHERE username = ? AND bucket = ? AND follower > ? AND NOT deleted ORDER BY follower LIMIT ?`
 	selectFollowings = `SELECT followee FROM followings
 		WHERE username = ? AND followee > ? AND NOT deleted ORDER BY followee LIMIT ?`
+	selectFollow = `SELECT written_at FROM followings WHERE username = ? AND followee = ? AND NOT deleted`
+
+	countFollowers      = `SELECT count(*) FROM followers WHERE username = ? AND bucket = ? AND NOT deleted`
+	upsertFollowerCount = `INSERT INTO follower_counts (username, bucket, count, counted_at) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET count = excluded.count, counted_at = excluded.counted_at
+		WHERE (excluded.counted_at, excluded.count) > (counted_at, count)`
+	selectFollowerCounts = `SELECT bucket, count, counted_at FROM follower_counts WHERE username = ? ORDER BY bucket`
 )
 
 // PutFollow implements [twtr.FollowStore].
@@ -42,6 +51,19 @@ func (s *Store) writeFollow(ctx context.Context, f twtr.Follow, deleted bool) er
 	})
 }
 
+// Follow implements [twtr.FollowStore].
+func (s *Store) Follow(ctx context.Context, follower, followee string) (twtr.Follow, error) {
+	var at int64
+	err := s.read.QueryRowContext(ctx, selectFollow, follower, followee).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return twtr.Follow{}, twtr.Errorf(twtr.NotFound, "%s does not follow %s", follower, followee)
+	}
+	if err != nil {
+		return twtr.Follow{}, fault(ctx, err)
+	}
+	return twtr.Follow{Follower: follower, Followee: followee, At: time.UnixMicro(at).UTC()}, nil
+}
+
 // Followers implements [twtr.FollowStore].
 func (s *Store) Followers(ctx context.Context, username string, bucket int, after string, limit int) ([]string, error) {
 	return list(ctx, s, scanName, selectFollowers, username, bucket, after, limit)
@@ -50,6 +72,29 @@ func (s *Store) Followers(ctx context.Context, username string, bucket int, afte
 // Followings implements [twtr.FollowStore].
 func (s *Store) Followings(ctx context.Context, username, after string, limit int) ([]string, error) {
 	return list(ctx, s, scanName, selectFollowings, username, after, limit)
+}
+
+// CountFollowers implements [twtr.FollowStore].
+func (s *Store) CountFollowers(ctx context.Context, username string, bucket int) (n int, err error) {
+	err = s.read.QueryRowContext(ctx, countFollowers, username, bucket).Scan(&n)
+	return n, fault(ctx, err)
+}
+
+// PutFollowerCount implements [twtr.FollowStore].
+func (s *Store) PutFollowerCount(ctx context.Context, c twtr.FollowerCount) error {
+	_, err := s.exec(ctx, upsertFollowerCount, c.Username, c.Bucket, c.Count, c.At.UnixMicro())
+	return err
+}
+
+// FollowerCounts implements [twtr.FollowStore].
+func (s *Store) FollowerCounts(ctx context.Context, username string) ([]twtr.FollowerCount, error) {
+	return list(ctx, s, func(rows *sql.Rows) (twtr.FollowerCount, error) {
+		c := twtr.FollowerCount{Username: username}
+		var at int64
+		err := rows.Scan(&c.Bucket, &c.Count, &at)
+		c.At = time.UnixMicro(at).UTC()
+		return c, err
+	}, selectFollowerCounts, username)
 }
 
 func scanName(rows *sql.Rows) (name string, err error) {

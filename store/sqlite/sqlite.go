@@ -102,6 +102,8 @@ func (s *Store) check(ctx context.Context) error {
 // are kept for as long as Cassandra keeps them by default (gc_grace_seconds): nothing that old comes late.
 const (
 	purgeSessions   = `DELETE FROM refresh_tokens WHERE expires_at * 1000 < ?`
+	purgeKeys       = `DELETE FROM idempotency_keys WHERE expires_at * 1000 < ?`
+	purgeTweets     = `DELETE FROM deleted_tweets WHERE deleted_at < ?`
 	purgeFollowers  = `DELETE FROM followers WHERE deleted AND written_at < ?`
 	purgeFollowings = `DELETE FROM followings WHERE deleted AND written_at < ?`
 	purgeFeedItems  = `DELETE FROM feed_items WHERE deleted AND written_at < ?`
@@ -141,7 +143,7 @@ func Migrate(ctx context.Context, path string) error {
 		return err
 	}
 	before := time.Now().Add(-tombstoneLife).UnixMicro()
-	for _, purge := range []string{purgeSessions, purgeFollowers, purgeFollowings, purgeFeedItems} {
+	for _, purge := range []string{purgeSessions, purgeKeys, purgeTweets, purgeFollowers, purgeFollowings, purgeFeedItems} {
 		if _, err := db.ExecContext(ctx, purge, before); err != nil {
 			return fault(ctx, err)
 		}

@@ -118,18 +118,18 @@ func TestOpenRefusesAFileThatWasNotMigrated(t *testing.T) {
 	require.NoFileExists(t, path)
 	require.NoError(t, os.WriteFile(path, nil, 0o600))
 	_, err = sqlite.Open(t.Context(), path)
-	require.ErrorContains(t, err, "the schema is at version 0, this program needs 1: run `twtr migrate`")
+	require.ErrorContains(t, err, "the schema is at version 0, this program needs ")
 }
 
 func TestMigrateGoesOnWhereAProcessDied(t *testing.T) {
 	path := migrated(t)
 	raw(t, path, `UPDATE schema_migrations SET dirty = TRUE`)
-	raw(t, path, `DROP TABLE feed_items`)
+	raw(t, path, `DROP TABLE deliveries`)
 	_, err := sqlite.Open(t.Context(), path)
 	require.ErrorContains(t, err, "run `twtr migrate`")
 	require.NoError(t, sqlite.Migrate(t.Context(), path))
-	_, err = open(t, path).Feed(t.Context(), "ann", uuid.Nil, 1)
-	require.NoError(t, err)
+	_, err = open(t, path).Receipt(t.Context(), uuid.New())
+	require.Equal(t, twtr.NotFound, twtr.ErrorCode(err))
 }
 
 func TestALockForMigrationEndsWithItsProcess(t *testing.T) {
@@ -185,8 +185,8 @@ func TestARemovalKeepsNoContentAndIsForgottenAfterTenDays(t *testing.T) {
 	tweet, err := twtr.NewTweet("ann", "hello")
 	require.NoError(t, err)
 	require.NoError(t, s.PutFeedItem(ctx, tweet, []string{"bob"}))
-	require.NoError(t, s.DeleteFeedItem(ctx, "bob", tweet.ID, time.Now()))
-	require.NoError(t, s.DeleteFeedItem(ctx, "old", tweet.ID, old))
+	require.NoError(t, s.DeleteFeedItem(ctx, tweet.ID, []string{"bob"}, time.Now()))
+	require.NoError(t, s.DeleteFeedItem(ctx, tweet.ID, []string{"old"}, old))
 	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}))
 	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "old", Followee: "ann", At: old}))
 	require.NoError(t, s.PutFollow(ctx, twtr.Follow{Follower: "eve", Followee: "ann", At: old}))
@@ -194,13 +194,21 @@ func TestARemovalKeepsNoContentAndIsForgottenAfterTenDays(t *testing.T) {
 	require.NoError(t, s.CreateSession(ctx, session))
 	session.Family, session.ExpiresAt = uuid.New(), time.Now()
 	require.NoError(t, s.CreateSession(ctx, session))
+	for key, expires := range map[string]time.Time{"old": old, "new": time.Now()} {
+		_, err := s.ClaimIdempotencyKey(ctx, twtr.IdempotencyClaim{Username: "ann", Key: key, TweetID: tweet.ID, ContentHash: []byte{1}, ExpiresAt: expires})
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.PutTweet(ctx, tweet))
+	require.NoError(t, s.DeleteTweet(ctx, tweet))
 
 	require.Equal(t, 0, raw(t, path, `SELECT COUNT(*) FROM feed_items WHERE content != '' OR author != ''`))
-	for table, rows := range map[string]int{"feed_items": 2, "followers": 3, "followings": 3, "refresh_tokens": 2} {
+	for table, rows := range map[string]int{"feed_items": 2, "followers": 3, "followings": 3, "refresh_tokens": 2,
+		"idempotency_keys": 2, "deleted_tweets": 1, "tweets": 0, "tweets_by_user": 0} {
 		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
 	}
 	require.NoError(t, sqlite.Migrate(ctx, path))
-	for table, rows := range map[string]int{"feed_items": 1, "followers": 2, "followings": 2, "refresh_tokens": 1} {
+	for table, rows := range map[string]int{"feed_items": 1, "followers": 2, "followings": 2, "refresh_tokens": 1,
+		"idempotency_keys": 1, "deleted_tweets": 1} {
 		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -13,6 +14,10 @@ import (
 const (
 	insertTweet        = `INSERT INTO tweets (id, username, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
 	insertTweetByUser  = `INSERT INTO tweets_by_user (username, id, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
+	selectDeletedTweet = `SELECT count(*) FROM deleted_tweets WHERE id = ?`
+	insertDeletedTweet = `INSERT INTO deleted_tweets (id, deleted_at) VALUES (?, ?) ON CONFLICT DO NOTHING`
+	deleteTweet        = `DELETE FROM tweets WHERE id = ?`
+	deleteTweetByUser  = `DELETE FROM tweets_by_user WHERE username = ? AND id = ?`
 	selectTweet        = `SELECT username, content FROM tweets WHERE id = ?`
 	selectTweetsByUser = `SELECT id, content FROM tweets_by_user WHERE username = ? AND id < ? ORDER BY id DESC LIMIT ?`
 )
@@ -20,10 +25,28 @@ const (
 // PutTweet implements [twtr.TweetStore].
 func (s *Store) PutTweet(ctx context.Context, t twtr.Tweet) error {
 	return s.transact(ctx, func(tx *sql.Tx) error {
+		var deleted bool
+		if err := tx.QueryRowContext(ctx, selectDeletedTweet, t.ID[:]).Scan(&deleted); err != nil || deleted {
+			return err
+		}
 		if _, err := tx.ExecContext(ctx, insertTweet, t.ID[:], t.Username, t.Content); err != nil {
 			return err
 		}
 		_, err := tx.ExecContext(ctx, insertTweetByUser, t.Username, t.ID[:], t.Content)
+		return err
+	})
+}
+
+// DeleteTweet implements [twtr.TweetStore].
+func (s *Store) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, insertDeletedTweet, t.ID[:], time.Now().UnixMicro()); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, deleteTweet, t.ID[:]); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, deleteTweetByUser, t.Username, t.ID[:])
 		return err
 	})
 }

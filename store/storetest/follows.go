@@ -180,4 +180,76 @@ var followTests = []test{
 		require.Equal(t, want, followingsOf(t, s, follower, 7))
 		require.Equal(t, want, followingsOf(t, s, follower, 50))
 	}},
+	{"an edge has the time of its newest put, to the microsecond", func(t *testing.T, s twtr.Store) {
+		f := twtr.Follow{Follower: name(), Followee: name(), At: now().Add(123 * time.Microsecond)}
+		_, err := s.Follow(t.Context(), f.Follower, f.Followee)
+		requireCode(t, twtr.NotFound, err)
+		later := f
+		later.At = f.At.Add(time.Microsecond)
+		for _, put := range []twtr.Follow{f, later, f} {
+			require.NoError(t, s.PutFollow(t.Context(), put))
+		}
+		got, err := s.Follow(t.Context(), f.Follower, f.Followee)
+		require.NoError(t, err)
+		require.Equal(t, later, got)
+		_, err = s.Follow(t.Context(), f.Followee, f.Follower)
+		requireCode(t, twtr.NotFound, err)
+		require.NoError(t, s.DeleteFollow(t.Context(), later))
+		_, err = s.Follow(t.Context(), f.Follower, f.Followee)
+		requireCode(t, twtr.NotFound, err)
+	}},
+	{"the followers in a bucket are counted, however many", func(t *testing.T, s twtr.Store) {
+		followee, bucket, n := name(), 5, 0
+		var in []string
+		for i := 0; len(in) < 5200; i++ {
+			if follower := fmt.Sprintf("%s-%d", followee[:6], i); twtr.FollowerBucket(follower) == bucket {
+				in = append(in, follower)
+			}
+		}
+		for _, err := range race(16, func(k int) error {
+			for i := k; i < len(in); i += 16 {
+				if err := s.PutFollow(t.Context(), twtr.Follow{Follower: in[i], Followee: followee, At: now()}); err != nil {
+					return err
+				}
+			}
+			return nil
+		}) {
+			require.NoError(t, err)
+		}
+		require.NoError(t, s.DeleteFollow(t.Context(), twtr.Follow{Follower: in[7], Followee: followee, At: now().Add(time.Second)}))
+		n, err := s.CountFollowers(t.Context(), followee, bucket)
+		require.NoError(t, err)
+		require.Equal(t, len(in)-1, n)
+		n, err = s.CountFollowers(t.Context(), followee, bucket+1)
+		require.NoError(t, err)
+		require.Zero(t, n)
+	}},
+	{"of counts of a bucket the one as of the latest time is kept, and of those the greatest", func(t *testing.T, s twtr.Store) {
+		username, at := name(), now()
+		put := func(bucket, count int, d time.Duration) {
+			c := twtr.FollowerCount{Username: username, Bucket: bucket, Count: count, At: at.Add(d)}
+			require.NoError(t, s.PutFollowerCount(t.Context(), c))
+		}
+		put(15, 300, 0)
+		put(2, 500, time.Microsecond)
+		put(2, 900, 0) // as of before
+		put(2, 3, 2*time.Microsecond)
+		put(0, 255, 0)
+		put(0, 256, 0)
+		put(0, 254, 0)
+		put(15, 300, 0)
+		got, err := s.FollowerCounts(t.Context(), username)
+		require.NoError(t, err)
+		require.Equal(t, []twtr.FollowerCount{
+			{Username: username, Bucket: 0, Count: 256, At: at},
+			{Username: username, Bucket: 2, Count: 3, At: at.Add(2 * time.Microsecond)},
+			{Username: username, Bucket: 15, Count: 300, At: at},
+		}, got)
+		for bucket := range twtr.FollowerBuckets {
+			put(bucket, 1, time.Second)
+		}
+		got, err = s.FollowerCounts(t.Context(), username)
+		require.NoError(t, err)
+		require.Len(t, got, twtr.FollowerBuckets)
+	}},
 }

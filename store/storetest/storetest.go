@@ -25,7 +25,7 @@ type test struct {
 
 // Run runs all cases, each with a store from open. They use names of their own, so open may return the same one again.
 func Run(t *testing.T, open func(*testing.T) twtr.Store) {
-	for _, cases := range [][]test{storeTests, userTests, sessionTests, tweetTests, followTests, feedTests} {
+	for _, cases := range [][]test{storeTests, userTests, sessionTests, idempotencyTests, tweetTests, deliveryTests, followTests, feedTests} {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
@@ -101,6 +101,11 @@ var storeTests = []test{
 		tweets, err := s.TweetsByUser(t.Context(), missing.user.Username, uuid.Nil, 10)
 		require.NoError(t, err)
 		require.Empty(t, tweets)
+		_, err = s.Receipt(t.Context(), missing.tweet.ID)
+		requireCode(t, twtr.NotFound, err)
+		counts, err := s.FollowerCounts(t.Context(), missing.follow.Followee)
+		require.NoError(t, err)
+		require.Empty(t, counts)
 		requireEdge(t, s, missing.follow, false)
 		require.Empty(t, feed(t, s, missing.reader))
 	}},
@@ -127,15 +132,22 @@ type stock struct {
 	user    twtr.User
 	session twtr.Session
 	tweet   twtr.Tweet
+	claim   twtr.IdempotencyClaim
+	receipt twtr.Receipt
 	follow  twtr.Follow
+	count   twtr.FollowerCount
 	reader  string
 }
 
 func stockOf(username string) stock {
+	id := uuid.Must(uuid.NewV7())
 	return stock{
 		user:    user(username),
 		session: sessionOf(username),
-		tweet:   twtr.Tweet{ID: uuid.Must(uuid.NewV7()), Username: username, Content: "hello"},
+		tweet:   twtr.Tweet{ID: id, Username: username, Content: "hello"},
+		claim:   twtr.IdempotencyClaim{Username: username, Key: "key", TweetID: id, ContentHash: []byte("hash"), ExpiresAt: now().Add(time.Hour)},
+		receipt: twtr.Receipt{TweetID: id, Username: username, State: twtr.DeliveryComplete, Delivered: 7, CompletedAt: now()},
+		count:   twtr.FollowerCount{Username: username, Bucket: 3, Count: 5, At: now()},
 		follow:  twtr.Follow{Follower: username, Followee: name(), At: now()},
 		reader:  name(),
 	}
@@ -146,7 +158,10 @@ func (o stock) put(ctx context.Context, s twtr.Store) error {
 		s.CreateUser(ctx, o.user),
 		s.CreateSession(ctx, o.session),
 		s.PutTweet(ctx, o.tweet),
+		second(s.ClaimIdempotencyKey(ctx, o.claim)),
+		s.PutReceipt(ctx, o.receipt),
 		s.PutFollow(ctx, o.follow),
+		s.PutFollowerCount(ctx, o.count),
 		s.PutFeedItem(ctx, o.tweet, []string{o.reader}),
 	)
 }
@@ -161,40 +176,68 @@ func (o stock) check(ctx context.Context, s twtr.Store) error {
 	bucket := twtr.FollowerBucket(o.follow.Follower)
 	followers, followersErr := s.Followers(ctx, o.follow.Followee, bucket, "", 10)
 	followings, followingsErr := s.Followings(ctx, o.follow.Follower, "", 10)
-	if err := errors.Join(userErr, sessionErr, tweetErr, tweetsErr, feedErr, followersErr, followingsErr); err != nil {
+	claim, claimErr := s.ClaimIdempotencyKey(ctx, o.claim)
+	receipt, receiptErr := s.Receipt(ctx, o.tweet.ID)
+	follow, followErr := s.Follow(ctx, o.follow.Follower, o.follow.Followee)
+	counts, countsErr := s.FollowerCounts(ctx, o.count.Username)
+	counted, countedErr := s.CountFollowers(ctx, o.follow.Followee, bucket)
+	have, haveErr := s.HaveFeedItem(ctx, o.tweet.ID, []string{o.reader})
+	if err := errors.Join(userErr, sessionErr, tweetErr, tweetsErr, feedErr, followersErr, followingsErr,
+		claimErr, receiptErr, followErr, countsErr, countedErr, haveErr); err != nil {
 		return err
 	}
-	got := []any{user, session, tweet, tweets, feed, followers, followings}
+	got := []any{user, session, tweet, tweets, feed, followers, followings, claim, receipt, follow, counts, counted, have}
 	want := []any{o.user, o.session, o.tweet, []twtr.Tweet{o.tweet}, []twtr.Tweet{o.tweet},
-		[]string{o.follow.Follower}, []string{o.follow.Followee}}
+		[]string{o.follow.Follower}, []string{o.follow.Followee}, o.claim, o.receipt, o.follow, []twtr.FollowerCount{o.count}, 1, []string{o.reader}}
 	if !reflect.DeepEqual(want, got) {
 		return fmt.Errorf("want %v, got %v", want, got)
 	}
 	return nil
 }
 
+func second[T any](_ T, err error) error { return err }
+
 // calls are all methods that take a context, each such that it would change the stock or read it.
 func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
 	follower, later := o.follow.Follower, o.follow
 	later.At = later.At.Add(time.Second)
 	return map[string]func(context.Context) error{
-		"Ping":           s.Ping,
-		"CreateUser":     func(ctx context.Context) error { return s.CreateUser(ctx, o.user) },
-		"User":           func(ctx context.Context) error { _, err := s.User(ctx, o.user.Username); return err },
-		"CreateSession":  func(ctx context.Context) error { return s.CreateSession(ctx, o.session) },
-		"Session":        func(ctx context.Context) error { _, err := s.Session(ctx, o.session.Family); return err },
-		"RotateSession":  func(ctx context.Context) error { return s.RotateSession(ctx, o.session.TokenHash, rotated(o.session)) },
-		"DeleteSession":  func(ctx context.Context) error { return s.DeleteSession(ctx, o.session.Family) },
-		"PutTweet":       func(ctx context.Context) error { return s.PutTweet(ctx, o.tweet) },
-		"Tweet":          func(ctx context.Context) error { _, err := s.Tweet(ctx, o.tweet.ID); return err },
-		"TweetsByUser":   func(ctx context.Context) error { _, err := s.TweetsByUser(ctx, follower, uuid.Nil, 1); return err },
-		"PutFollow":      func(ctx context.Context) error { return s.PutFollow(ctx, o.follow) },
-		"DeleteFollow":   func(ctx context.Context) error { return s.DeleteFollow(ctx, later) },
-		"Followers":      func(ctx context.Context) error { _, err := s.Followers(ctx, o.follow.Followee, 0, "", 1); return err },
-		"Followings":     func(ctx context.Context) error { _, err := s.Followings(ctx, follower, "", 1); return err },
-		"PutFeedItem":    func(ctx context.Context) error { return s.PutFeedItem(ctx, o.tweet, []string{o.reader}) },
-		"PutFeedItems":   func(ctx context.Context) error { return s.PutFeedItems(ctx, o.reader, []twtr.Tweet{o.tweet}) },
-		"DeleteFeedItem": func(ctx context.Context) error { return s.DeleteFeedItem(ctx, o.reader, o.tweet.ID, later.At) },
+		"Ping":          s.Ping,
+		"CreateUser":    func(ctx context.Context) error { return s.CreateUser(ctx, o.user) },
+		"User":          func(ctx context.Context) error { _, err := s.User(ctx, o.user.Username); return err },
+		"CreateSession": func(ctx context.Context) error { return s.CreateSession(ctx, o.session) },
+		"Session":       func(ctx context.Context) error { _, err := s.Session(ctx, o.session.Family); return err },
+		"RotateSession": func(ctx context.Context) error { return s.RotateSession(ctx, o.session.TokenHash, rotated(o.session)) },
+		"DeleteSession": func(ctx context.Context) error { return s.DeleteSession(ctx, o.session.Family) },
+		"PutTweet":      func(ctx context.Context) error { return s.PutTweet(ctx, o.tweet) },
+		"Tweet":         func(ctx context.Context) error { _, err := s.Tweet(ctx, o.tweet.ID); return err },
+		"TweetsByUser":  func(ctx context.Context) error { _, err := s.TweetsByUser(ctx, follower, uuid.Nil, 1); return err },
+		"PutFollow":     func(ctx context.Context) error { return s.PutFollow(ctx, o.follow) },
+		"DeleteFollow":  func(ctx context.Context) error { return s.DeleteFollow(ctx, later) },
+		"Followers":     func(ctx context.Context) error { _, err := s.Followers(ctx, o.follow.Followee, 0, "", 1); return err },
+		"Followings":    func(ctx context.Context) error { _, err := s.Followings(ctx, follower, "", 1); return err },
+		"PutFeedItem":   func(ctx context.Context) error { return s.PutFeedItem(ctx, o.tweet, []string{o.reader}) },
+		"PutFeedItems":  func(ctx context.Context) error { return s.PutFeedItems(ctx, o.reader, []twtr.Tweet{o.tweet}, later.At) },
+		"DeleteFeedItem": func(ctx context.Context) error {
+			return s.DeleteFeedItem(ctx, o.tweet.ID, []string{o.reader}, later.At)
+		},
+		"DeleteFeedItems": func(ctx context.Context) error {
+			return s.DeleteFeedItems(ctx, o.reader, []uuid.UUID{o.tweet.ID}, later.At)
+		},
+		"TrimFeed":            func(ctx context.Context) error { return s.TrimFeed(ctx, o.reader, 0) },
+		"HaveFeedItem":        func(ctx context.Context) error { return second(s.HaveFeedItem(ctx, o.tweet.ID, []string{o.reader})) },
+		"ClaimIdempotencyKey": func(ctx context.Context) error { return second(s.ClaimIdempotencyKey(ctx, o.claim)) },
+		"DeleteTweet":         func(ctx context.Context) error { return s.DeleteTweet(ctx, o.tweet) },
+		"PutReceipt": func(ctx context.Context) error {
+			return s.PutReceipt(ctx, twtr.Receipt{TweetID: o.tweet.ID, State: twtr.DeliveryRetracting})
+		},
+		"Receipt":        func(ctx context.Context) error { return second(s.Receipt(ctx, o.tweet.ID)) },
+		"Follow":         func(ctx context.Context) error { return second(s.Follow(ctx, follower, o.follow.Followee)) },
+		"CountFollowers": func(ctx context.Context) error { return second(s.CountFollowers(ctx, o.follow.Followee, 0)) },
+		"PutFollowerCount": func(ctx context.Context) error {
+			return s.PutFollowerCount(ctx, twtr.FollowerCount{Username: follower, Bucket: 3, Count: 9, At: later.At})
+		},
+		"FollowerCounts": func(ctx context.Context) error { return second(s.FollowerCounts(ctx, follower)) },
 		"Feed":           func(ctx context.Context) error { _, err := s.Feed(ctx, o.reader, uuid.Nil, 1); return err },
 	}
 }

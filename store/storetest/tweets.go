@@ -150,4 +150,26 @@ var tweetTests = []test{
 			require.Equal(t, []twtr.Tweet{tweet}, tweets)
 		}
 	}},
+	{"a tweet that was deleted is gone for good, also if it is put afterwards", func(t *testing.T, s twtr.Store) {
+		author, at := name(), now()
+		kept, deleted, late := tweetAt(author, at, 1), tweetAt(author, at, 2), tweetAt(author, at, 3)
+		for _, tweet := range []twtr.Tweet{kept, deleted} {
+			require.NoError(t, s.PutTweet(t.Context(), tweet))
+		}
+		for range 2 {
+			require.NoError(t, s.DeleteTweet(t.Context(), deleted))
+			require.NoError(t, s.DeleteTweet(t.Context(), late)) // before it is put
+			for _, tweet := range []twtr.Tweet{deleted, late} {
+				require.NoError(t, s.PutTweet(t.Context(), tweet))
+				_, err := s.Tweet(t.Context(), tweet.ID)
+				requireCode(t, twtr.NotFound, err)
+			}
+			got, err := s.TweetsByUser(t.Context(), author, uuid.Nil, 10)
+			require.NoError(t, err)
+			require.Equal(t, []twtr.Tweet{kept}, got)
+			got1, err := s.Tweet(t.Context(), kept.ID)
+			require.NoError(t, err)
+			require.Equal(t, kept, got1)
+		}
+	}},
 }

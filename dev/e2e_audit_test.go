@@ -1,0 +1,110 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/cmd"
+)
+
+// twtr runs a command of the binary against the stack, and returns its exit code and what it printed.
+func (s *stack) twtr(args ...string) (code int, output string) {
+	var stdout, stderr bytes.Buffer
+	code = cmd.Main(append(args, s.args...), "test", &stdout, &stderr)
+	return code, stdout.String() + stderr.String()
+}
+
+func TestAnAuditFindsWhatADeliveryLostAndRepairMendsIt(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		t.Setenv("TEMPORAL_ADDRESS", s.temporal)
+		s.work()
+		ann := s.signUp("ann")
+		readers := s.seedFollowers("ann", 1200)
+		posted := s.tweet(ann, "hello")
+		s.eventually("it is delivered", func() bool { return s.delivery(ann, posted.ID).State == "complete" })
+		id := posted.ID.String()
+		audit := func(code int, says string, args ...string) {
+			t.Helper()
+			got, output := s.twtr(append([]string{"audit", id}, args...)...)
+			require.Equal(t, code, got, output)
+			require.Contains(t, output, says)
+		}
+		audit(0, "looked at 1200: 0 missing, 0 extra")
+		// Lost, as by a store that forgets.
+		require.NoError(t, s.store.DeleteFeedItem(t.Context(), posted.ID, readers[:70], time.Now()))
+		audit(1, "looked at 1200: 70 missing, 0 extra")
+		require.Equal(t, 1130, s.delivered(posted.ID, readers), "nothing was changed")
+		audit(1, "70 missing", "--repair")
+		audit(0, "0 missing, 0 extra")
+		require.Equal(t, 1200, s.delivered(posted.ID, readers))
+
+		s.deleteTweet(ann, posted.ID)
+		s.eventually("it is retracted", func() bool { return s.delivery(ann, posted.ID).State == "retracted" })
+		audit(0, "0 missing, 0 extra")
+		back := twtr.Tweet{ID: posted.ID, Username: "ann", Content: "hello"}
+		require.NoError(t, s.store.PutFeedItems(t.Context(), readers[3], []twtr.Tweet{back}, time.Now().Add(2*time.Hour)))
+		audit(1, "0 missing, 1 extra")
+
+		code, output := s.twtr("audit", uuid.Must(uuid.NewV7()).String())
+		require.Equal(t, 1, code)
+		require.Contains(t, output, "there is no tweet")
+		code, output = s.twtr("audit", "x")
+		require.Equal(t, 2, code, output)
+		code, output = s.twtr("audit")
+		require.Equal(t, 2, code, output)
+	})
+}
+
+func TestAFeedIsRebuiltFromWhatItsReaderFollows(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		t.Setenv("TEMPORAL_ADDRESS", s.temporal)
+		s.work()
+		bob := s.signUp("bob")
+		tokens := map[string]string{}
+		for _, author := range []string{"ann", "eve", "joe"} {
+			tokens[author] = s.signUp(author)
+			if author != "joe" {
+				s.follow(bob, author)
+			}
+		}
+		for i := range 5 {
+			for author, token := range tokens {
+				s.tweet(token, fmt.Sprint(author, i))
+			}
+		}
+		s.eventually("all are delivered", func() bool { return len(s.feed(bob)) == 10 })
+		want := s.feed(bob)
+		says := func(code int, says string, args ...string) {
+			t.Helper()
+			got, output := s.twtr(args...)
+			require.Equal(t, code, got, output)
+			require.Contains(t, output, says)
+		}
+		says(0, "looked at 2: 0 missing, 0 extra", "audit", "--user", "bob")
+		// Three are lost, a stranger's and one that never was are there.
+		require.NoError(t, s.store.DeleteFeedItems(t.Context(), "bob", ids(want[2:5]), time.Now()))
+		var strangers []tweet
+		s.ok("GET", "/tweets/joe?limit=1", "", nil, &strangers)
+		extra := []twtr.Tweet{
+			{ID: strangers[0].ID, Username: "joe", Content: strangers[0].Content},
+			{ID: uuid.Must(uuid.NewV7()), Username: "ann", Content: "deleted long ago"},
+		}
+		require.NoError(t, s.store.PutFeedItems(t.Context(), "bob", extra, time.Now()))
+		broken := s.feed(bob)
+		says(1, "looked at 2: 3 missing, 2 extra", "audit", "--user", "bob")
+		require.Equal(t, broken, s.feed(bob), "nothing was changed")
+		says(1, "3 missing, 2 extra", "rebuild-feed", "bob")
+		require.Equal(t, want, s.feed(bob))
+		says(0, "0 missing, 0 extra", "rebuild-feed", "bob")
+		require.NoError(t, s.store.DeleteFeedItems(t.Context(), "bob", ids(want), time.Now()))
+		says(1, "10 missing, 0 extra", "audit", "--user", "bob", "--repair")
+		require.Equal(t, want, s.feed(bob))
+		says(1, "there is no user nobody", "rebuild-feed", "nobody")
+	})
+}

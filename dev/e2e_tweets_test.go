@@ -1,0 +1,215 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr"
+)
+
+type delivery struct {
+	TweetID     uuid.UUID `json:"tweetId"`
+	State       string    `json:"state"`
+	Delivered   int64     `json:"delivered"`
+	StartedAt   string    `json:"startedAt"`
+	CompletedAt *string   `json:"completedAt"`
+}
+
+func (s *stack) delivery(token string, id uuid.UUID) (d delivery) {
+	s.t.Helper()
+	s.ok("GET", "/deliveries/"+id.String(), token, nil, &d)
+	return d
+}
+
+func (s *stack) deleteTweet(token string, id uuid.UUID) {
+	s.t.Helper()
+	require.Equal(s.t, `{}`, string(s.ok("DELETE", "/tweets/"+id.String(), token, nil, nil).Data))
+}
+
+func TestADeletedTweetIsGoneFromTheListAtOnceAndFromEveryFeedSoon(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		ann, bob := s.signUp("ann"), s.signUp("bob")
+		s.follow(bob, "ann")
+		first, second := s.tweet(ann, "first"), s.tweet(ann, "second")
+		s.eventually("both are delivered", func() bool { return len(s.feed(bob)) == 2 })
+		path := "/tweets/" + first.ID.String()
+		require.Equal(t, 401, s.call("DELETE", path, "", nil).Status)
+		require.Equal(t, 403, s.call("DELETE", path, bob, nil).Status)
+		require.Equal(t, 404, s.call("DELETE", "/tweets/"+uuid.Must(uuid.NewV7()).String(), ann, nil).Status)
+		require.Equal(t, 404, s.call("DELETE", "/tweets/not-an-id", ann, nil).Status)
+		require.Len(t, s.feed(bob), 2)
+
+		s.deleteTweet(ann, first.ID)
+		var list []tweet
+		s.ok("GET", "/tweets/ann", "", nil, &list)
+		require.Equal(t, []tweet{second}, list)
+		s.eventually("it is gone from the feed", func() bool { return slices.Equal([]tweet{second}, s.feed(bob)) })
+		require.Equal(t, 404, s.call("DELETE", path, ann, nil).Status)
+		s.eventually("its receipt says so", func() bool { return s.delivery(ann, first.ID).State == "retracted" })
+		d := s.delivery(ann, first.ID)
+		require.Equal(t, int64(1), d.Delivered)
+		require.NotNil(t, d.CompletedAt)
+
+		// A late retry of what wrote it doesn't bring it back.
+		gone := twtr.Tweet{ID: first.ID, Username: "ann", Content: "first"}
+		require.NoError(t, s.store.PutTweet(t.Context(), gone))
+		require.NoError(t, s.store.PutFeedItem(t.Context(), gone, []string{"bob"}))
+		require.NoError(t, s.store.PutFeedItems(t.Context(), "bob", []twtr.Tweet{gone}, time.Now()))
+		require.Equal(t, []tweet{second}, s.feed(bob))
+		s.ok("GET", "/tweets/ann", "", nil, &list)
+		require.Equal(t, []tweet{second}, list)
+	})
+}
+
+func TestADeletionStopsTheDeliveryThatRunsAndTakesBackWhatItDid(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		ann := s.signUp("ann")
+		readers := s.seedFollowers("ann", manyFollowers)
+		posted := s.tweet(ann, "to all of you")
+		s.eventually("the delivery is on its way", func() bool { return s.delivery(ann, posted.ID).Delivered > 0 })
+		s.deleteTweet(ann, posted.ID)
+		s.eventually("all is taken back", func() bool { return s.delivery(ann, posted.ID).State == "retracted" })
+		s.eventually("the delivery has ended", func() bool { state := s.state(posted.ID); return state == "deleted" || state == "complete" })
+		require.Zero(t, s.delivered(posted.ID, readers))
+	})
+}
+
+func TestADeletionMeetsBackfillsAndNothingComesBack(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		ann := s.signUp("ann")
+		kept := s.tweet(ann, "kept")
+		tokens := make([]string, 8)
+		for i := range tokens {
+			tokens[i] = s.signUp(fmt.Sprintf("fan-%d", i))
+		}
+		for round := range 3 {
+			posted := s.tweet(ann, "deleted soon")
+			var all sync.WaitGroup
+			for i, token := range tokens {
+				all.Go(func() {
+					time.Sleep(time.Duration(i*round) * time.Millisecond)
+					s.call("POST", "/follow", token, map[string]string{"followingUsername": "ann"})
+				})
+			}
+			time.Sleep(time.Duration(round*5) * time.Millisecond)
+			s.deleteTweet(ann, posted.ID)
+			all.Wait()
+			s.eventually("only the kept one is there", func() bool {
+				for _, token := range tokens {
+					if !slices.Equal([]tweet{kept}, s.feed(token)) {
+						return false
+					}
+				}
+				return true
+			})
+			for _, token := range tokens {
+				s.unfollow(token, "ann")
+			}
+			for _, token := range tokens {
+				s.eventually("the feed is empty", func() bool { return len(s.feed(token)) == 0 })
+			}
+		}
+	})
+}
+
+func TestAnIdempotencyKeyIsOneTweet(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		ann, bob := s.signUp("ann"), s.signUp("bob")
+		s.follow(bob, "ann")
+		post := func(token, key, content string) answer {
+			return s.callWith("POST", "/tweets", token, map[string]string{"content": content}, map[string]string{"Idempotency-Key": key})
+		}
+		answers := make([]answer, 10)
+		var all sync.WaitGroup
+		for i := range answers {
+			all.Go(func() { answers[i] = post(ann, "k-1", "once") })
+		}
+		all.Wait()
+		for _, a := range answers {
+			require.Equal(t, 200, a.Status, a.Error)
+			require.Equal(t, string(answers[0].Data), string(a.Data))
+		}
+		s.eventually("it is delivered", func() bool { return len(s.feed(bob)) > 0 })
+		s.eventually("the delivery has ended", func() bool { return s.state(s.feed(bob)[0].ID) == "complete" })
+		again := post(ann, "k-1", "once")
+		require.Equal(t, string(answers[0].Data), string(again.Data), "also when its workflow has ended")
+		require.Len(t, s.feed(bob), 1)
+		other := post(ann, "k-1", "another content")
+		require.Equal(t, 422, other.Status)
+		require.Contains(t, other.Error, "Idempotency-Key")
+		require.NotEqual(t, string(answers[0].Data), string(post(bob, "k-1", "once").Data), "another user's")
+		require.NotEqual(t, string(answers[0].Data), string(post(ann, "k-2", "once").Data), "another key")
+		for _, bad := range []string{"", "a b", "é", strings.Repeat("k", 256)} {
+			require.Equal(t, 422, post(ann, bad, "once").Status, bad)
+		}
+		require.Equal(t, 200, post(ann, strings.Repeat("k", 255), "once").Status)
+		var list []tweet
+		s.ok("GET", "/tweets/ann", "", nil, &list)
+		require.Len(t, list, 3)
+	})
+}
+
+func TestAReceiptTellsHowFarADeliveryIsWithEveryWorkerDown(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		others := s.work("users", "tweets", "followers")
+		ann, bob := s.signUp("ann"), s.signUp("bob")
+		s.seedFollowers("ann", manyFollowers)
+		posted := s.tweet(ann, "to all of you")
+		path := "/deliveries/" + posted.ID.String()
+		require.Equal(t, 401, s.call("GET", path, "", nil).Status)
+		require.Equal(t, 403, s.call("GET", path, bob, nil).Status)
+		require.Equal(t, 404, s.call("GET", "/deliveries/"+uuid.Must(uuid.NewV7()).String(), ann, nil).Status)
+		require.Equal(t, 404, s.call("GET", "/deliveries/x", ann, nil).Status)
+		require.Equal(t, delivery{TweetID: posted.ID, State: "running", StartedAt: posted.CreatedAt}, s.delivery(ann, posted.ID))
+
+		stop := s.work("feeds")
+		s.eventually("the delivery is on its way", func() bool { return s.delivery(ann, posted.ID).Delivered > 0 })
+		stop()
+		others()
+		d := s.delivery(ann, posted.ID)
+		if d.State == "running" { // on a fast machine it may be over
+			require.Positive(t, d.Delivered)
+			require.LessOrEqual(t, d.Delivered, int64(manyFollowers))
+		}
+		others = s.work("tweets")
+		stop = s.work("feeds")
+		s.eventually("all is delivered", func() bool { return s.delivery(ann, posted.ID).State == "complete" })
+		stop()
+		others()
+		d = s.delivery(ann, posted.ID)
+		require.GreaterOrEqual(t, d.Delivered, int64(manyFollowers))
+		require.NotNil(t, d.CompletedAt)
+		require.Greater(t, *d.CompletedAt, d.StartedAt)
+	})
+}
+
+func TestAFeedKeepsTheNewestItems(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		s.work()
+		ann, bob := s.signUp("ann"), s.signUp("bob")
+		s.follow(bob, "ann")
+		s.eventually("the follow has ended", func() bool { return s.profile("ann").Followers == 1 })
+		// Written as a delivery writes them; each 512th, on average, looks at the length.
+		const before = 2500
+		for range before {
+			item, err := twtr.NewTweet("ann", "old")
+			require.NoError(t, err)
+			require.NoError(t, s.store.PutFeedItem(t.Context(), item, []string{"bob"}))
+		}
+		require.NoError(t, s.store.TrimFeed(t.Context(), "bob", 1000))
+		newest := s.tweet(ann, "new")
+		s.eventually("it is delivered", func() bool { return s.feed(bob)[0] == newest })
+		require.Len(t, s.feed(bob), 1001)
+	})
+}

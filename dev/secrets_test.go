@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"fmt"
+	"regexp"
+
+	"github.com/stretchr/testify/require"
+)
+
+var refreshTokens = regexp.MustCompile(`"refreshToken":"([^"]+)"`)
+
+// remember keeps the tokens of an answer, to look for them in what must not have them.
+func (s *stack) remember(content []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, token := range refreshTokens.FindAllSubmatch(content, -1) {
+		if len(s.secrets) < 20 { // of a test with thousands of them some are enough
+			s.secrets = append(s.secrets, string(token[1]))
+		}
+	}
+}
+
+// checkSecrets looks through everything that Temporal's database holds after a test, histories, memos and search
+// attributes alike, and through the log, for what is nobody's business: each test is one of what may leave something.
+func (s *stack) checkSecrets(file string) {
+	// The password and the address of all test users, any password hash, and the header of any access token of ours.
+	needles := [][]byte{[]byte("correct horse"), []byte("@example.com"), []byte("$argon2id"), []byte("eyJhbGciOi")}
+	s.mu.Lock()
+	for _, secret := range s.secrets {
+		needles = append(needles, []byte(secret))
+	}
+	signedUp := len(s.secrets) > 0
+	s.mu.Unlock()
+	check := func(where string, text []byte) {
+		for _, needle := range needles {
+			if bytes.Contains(text, needle) {
+				s.t.Errorf("%s holds %q", where, needle)
+			}
+		}
+	}
+	check("the log", []byte(s.logs.String()))
+
+	db, err := sql.Open("sqlite", file)
+	require.NoError(s.t, err)
+	defer db.Close()
+	rows, err := db.Query(`SELECT name FROM sqlite_master WHERE type = 'table'`)
+	require.NoError(s.t, err)
+	var tables []string
+	for rows.Next() {
+		var table string
+		require.NoError(s.t, rows.Scan(&table))
+		tables = append(tables, table)
+	}
+	require.NoError(s.t, rows.Err())
+	sawSignUp := false
+	for _, table := range tables {
+		rows, err := db.Query(fmt.Sprintf("SELECT * FROM %q", table))
+		require.NoError(s.t, err)
+		columns, err := rows.Columns()
+		require.NoError(s.t, err)
+		values, into := make([]sql.RawBytes, len(columns)), make([]any, len(columns))
+		for i := range values {
+			into[i] = &values[i]
+		}
+		for rows.Next() {
+			require.NoError(s.t, rows.Scan(into...))
+			for i, value := range values {
+				check(table+"."+columns[i], value)
+				sawSignUp = sawSignUp || bytes.Contains(value, []byte("create-user/"))
+			}
+		}
+		require.NoError(s.t, rows.Err())
+	}
+	require.Equal(s.t, signedUp, sawSignUp, "what was looked through is what the test left")
+}

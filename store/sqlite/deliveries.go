@@ -1,0 +1,47 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/twtr-dev/twtr"
+)
+
+const (
+	upsertReceipt = `INSERT INTO deliveries (tweet_id, username, state, stage, delivered, completed_at) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET stage = max(stage, excluded.stage),
+			state = iif(excluded.stage > stage, excluded.state, state),
+			delivered = coalesce(excluded.delivered, delivered),
+			completed_at = iif(excluded.stage > stage, coalesce(excluded.completed_at, completed_at),
+				coalesce(completed_at, excluded.completed_at))`
+	selectReceipt = `SELECT username, state, coalesce(delivered, 0), completed_at FROM deliveries WHERE tweet_id = ?`
+)
+
+// PutReceipt implements [twtr.DeliveryStore].
+func (s *Store) PutReceipt(ctx context.Context, r twtr.Receipt) error {
+	delivered := sql.NullInt64{Int64: r.Delivered, Valid: r.State == twtr.DeliveryComplete}
+	completedAt := sql.NullInt64{Int64: r.CompletedAt.UnixMilli(), Valid: r.State != twtr.DeliveryRetracting}
+	_, err := s.exec(ctx, upsertReceipt, r.TweetID[:], r.Username, r.State, r.State.Stage(), delivered, completedAt)
+	return err
+}
+
+// Receipt implements [twtr.DeliveryStore].
+func (s *Store) Receipt(ctx context.Context, tweetID uuid.UUID) (twtr.Receipt, error) {
+	r := twtr.Receipt{TweetID: tweetID}
+	var completedAt sql.NullInt64
+	err := s.read.QueryRowContext(ctx, selectReceipt, tweetID[:]).Scan(&r.Username, &r.State, &r.Delivered, &completedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return twtr.Receipt{}, twtr.Errorf(twtr.NotFound, "there is no receipt of tweet %s", tweetID)
+	}
+	if err != nil {
+		return twtr.Receipt{}, fault(ctx, err)
+	}
+	if completedAt.Valid {
+		r.CompletedAt = time.UnixMilli(completedAt.Int64).UTC()
+	}
+	return r, nil
+}

@@ -1,0 +1,56 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr"
+)
+
+var deliveryTests = []test{
+	{"a receipt goes on through its states, in whatever order they come", func(t *testing.T, s twtr.Store) {
+		at := now()
+		for _, order := range [][]twtr.DeliveryState{
+			{twtr.DeliveryComplete},
+			{twtr.DeliveryRetracting},
+			{twtr.DeliveryComplete, twtr.DeliveryRetracting},
+			{twtr.DeliveryRetracting, twtr.DeliveryComplete},
+			{twtr.DeliveryComplete, twtr.DeliveryRetracting, twtr.DeliveryRetracted},
+			{twtr.DeliveryComplete, twtr.DeliveryRetracted, twtr.DeliveryRetracting},
+			{twtr.DeliveryRetracting, twtr.DeliveryComplete, twtr.DeliveryRetracted},
+			{twtr.DeliveryRetracting, twtr.DeliveryRetracted, twtr.DeliveryComplete},
+			{twtr.DeliveryRetracted, twtr.DeliveryComplete, twtr.DeliveryRetracting},
+			{twtr.DeliveryRetracted, twtr.DeliveryRetracting, twtr.DeliveryComplete, twtr.DeliveryComplete},
+		} {
+			want := twtr.Receipt{TweetID: uuid.Must(uuid.NewV7()), Username: name()}
+			_, err := s.Receipt(t.Context(), want.TweetID)
+			requireCode(t, twtr.NotFound, err)
+			for _, state := range order {
+				r := twtr.Receipt{TweetID: want.TweetID, Username: want.Username, State: state}
+				switch state {
+				case twtr.DeliveryComplete:
+					r.Delivered, r.CompletedAt = 12, at
+					want.Delivered = 12
+					if want.CompletedAt.IsZero() {
+						want.CompletedAt = at
+					}
+				case twtr.DeliveryRetracted:
+					r.CompletedAt = at.Add(time.Minute)
+					want.CompletedAt = r.CompletedAt
+				}
+				if state.Stage() > want.State.Stage() {
+					want.State = state
+				}
+				for range 2 {
+					require.NoError(t, s.PutReceipt(t.Context(), r))
+				}
+				got, err := s.Receipt(t.Context(), want.TweetID)
+				require.NoError(t, err)
+				require.Equal(t, want, got, "%v, after %s", order, state)
+			}
+		}
+	}},
+}
