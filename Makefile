@@ -21,6 +21,16 @@ test: ## run all tests, those of the Cassandra store and end-to-end ones too
 test-unit: ## run the tests that need nothing but Go
 	GOWORK=off go test ./...
 
+.PHONY: fuzz
+fuzz: ## fuzz what reads a request: cursors, tokens, bodies; 30 s each
+	@for target in $$(GOWORK=off go test -list '^Fuzz' ./api | grep ^Fuzz); do \
+		GOWORK=off go test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s ./api || exit; \
+	done
+
+.PHONY: fuzz-api
+fuzz-api: ## have schemathesis try whether the API keeps to its OpenAPI description (needs Python)
+	@scripts/fuzz-api.sh
+
 .PHONY: histories
 histories: ## record anew the workflow histories that the tests replay (after a change that no running workflow can meet)
 	mkdir -p workflows/testdata

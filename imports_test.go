@@ -42,7 +42,11 @@ var mayImport = []struct {
 		"go.temporal.io/api/...", "go.temporal.io/sdk/client",
 		"go.temporal.io/sdk/workflow", // for the type of a workflow, in a typed start
 		"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin",
-		"github.com/google/uuid", "golang.org/x/crypto/argon2",
+		"github.com/google/uuid", "github.com/throttled/throttled/v2/...", "golang.org/x/crypto/argon2",
+		"github.com/swaggest/swgui/v5/static",
+	}},
+	{"./api/apitest", []string{
+		"github.com/getkin/kin-openapi/...",
 	}},
 	{"./store/cassandra", []string{
 		".", "./migrations",
@@ -72,6 +76,7 @@ var onlyImportedBy = []struct {
 }{
 	{"github.com/gocql/gocql/...", []string{"./store/cassandra"}},
 	{"github.com/gin-gonic/gin/...", []string{"./api"}},
+	{"github.com/getkin/kin-openapi/...", []string{"./api/apitest"}},
 	{"./store/...", []string{"./cmd/..."}},
 }
 

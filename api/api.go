@@ -34,8 +34,13 @@ type Config struct {
 	AuthKeys []Key
 	// SealKey is the secret that keeps new users' secrets out of Temporal; the workers of domain users have the same.
 	SealKey string
-	Logger  *slog.Logger
-	Metrics *telemetry.Metrics
+	// RateLimits are all off in their zero value.
+	RateLimits RateLimits
+	// TrustedProxies are the addresses, or networks in CIDR notation, of the proxies in front: what these say in
+	// X-Forwarded-For or X-Real-Ip is whom a request is from. Nobody else is believed.
+	TrustedProxies []string
+	Logger         *slog.Logger
+	Metrics        *telemetry.Metrics
 }
 
 // API answers HTTP requests.
@@ -46,6 +51,10 @@ type API struct {
 	hasher   *hasher
 	sealer   *seal.Sealer
 	cursors  cursors
+	signUps  *rateLimit
+	logins   *rateLimit
+	tweets   *rateLimit
+	follows  *rateLimit
 	log      *slog.Logger
 	gin      *gin.Engine
 }
@@ -63,12 +72,16 @@ func New(c Config) (*API, error) {
 		hasher:   newHasher(),
 		sealer:   sealer,
 		cursors:  cursors{key: seal.Key(c.SealKey, "cursor")},
+		signUps:  newRateLimit(c.RateLimits.SignUps),
+		logins:   newRateLimit(c.RateLimits.Logins),
+		tweets:   newRateLimit(c.RateLimits.Tweets),
+		follows:  newRateLimit(c.RateLimits.Follows),
 		log:      c.Logger,
 	}
 	gin.SetMode(gin.ReleaseMode)
 	g := gin.New()
 	// A client must not choose the address it is known by.
-	if err := g.SetTrustedProxies(nil); err != nil {
+	if err := g.SetTrustedProxies(c.TrustedProxies); err != nil {
 		return nil, err
 	}
 	g.HandleMethodNotAllowed = true
@@ -81,16 +94,20 @@ func New(c Config) (*API, error) {
 	g.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok") })
 	g.GET("/readyz", a.answer(a.ready))
 	g.GET("/metrics", gin.WrapH(c.Metrics.Handler()))
+	g.GET("/openapi.yaml", readOpenAPI)
+	g.GET("/docs", a.readDocs)
+	g.GET("/docs/:file", a.readDocs)
 	for _, r := range a.routes() {
-		handlers := []gin.HandlerFunc{a.answer(r.handle)}
+		var handlers []gin.HandlerFunc
 		if r.auth {
-			handlers = []gin.HandlerFunc{a.authenticate, handlers[0]}
+			handlers = append(handlers, a.authenticate)
 		}
-		g.Handle(r.method, r.path, handlers...)
+		if r.limit != nil {
+			handlers = append(handlers, a.throttle(r.limit))
+		}
+		g.Handle(r.method, r.path, append(handlers, a.answer(r.handle))...)
 	}
-	g.NoRoute(a.answer(func(*gin.Context) (any, error) {
-		return nil, twtr.Errorf(twtr.NotFound, "there is nothing at this path")
-	}))
+	g.NoRoute(a.answer(nothing))
 	g.NoMethod(a.answer(func(c *gin.Context) (any, error) {
 		return nil, twtr.Errorf(twtr.WrongMethod, "this path does not take %s", c.Request.Method)
 	}))
@@ -106,7 +123,8 @@ type handler func(*gin.Context) (any, error)
 
 type route struct {
 	method, path string
-	auth         bool // needs an access token; then username(c) is who it is
+	auth         bool       // needs an access token; then username(c) is who it is
+	limit        *rateLimit // nil: none
 	handle       handler
 }
 
@@ -117,6 +135,11 @@ func (a *API) routes() []route {
 		all = append(all, domain...)
 	}
 	return all
+}
+
+// nothing is at a path that we don't have.
+func nothing(*gin.Context) (any, error) {
+	return nil, twtr.Errorf(twtr.NotFound, "there is nothing at this path")
 }
 
 // ready tells whether the dependencies answer.

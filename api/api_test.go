@@ -24,8 +24,7 @@ func newAPI(t *testing.T, logs *strings.Builder) *API {
 func TestAPanicIsAnswered500WithoutDetail(t *testing.T) {
 	var logs strings.Builder
 	a := newAPI(t, &logs) // without a store: whatever needs one panics
-	w := httptest.NewRecorder()
-	a.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/tweets/ann", nil))
+	w := serve(t, a, httptest.NewRequest(http.MethodGet, "/tweets/ann", nil))
 	require.Equal(t, 500, w.Code)
 	require.JSONEq(t, `{"status":500,"data":null,"error":"something went wrong on our side"}`, w.Body.String())
 	require.Contains(t, logs.String(), "nil pointer dereference")
@@ -35,10 +34,9 @@ func TestARequestKeepsItsIDIfThatIsHarmless(t *testing.T) {
 	var logs strings.Builder
 	a := newAPI(t, &logs)
 	id := func(given string) string {
-		w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/healthz", nil)
+		r := httptest.NewRequest(http.MethodGet, "/healthz", nil)
 		r.Header.Set("X-Request-Id", given)
-		a.ServeHTTP(w, r)
-		return w.Header().Get("X-Request-Id")
+		return serve(t, a, r).Header().Get("X-Request-Id")
 	}
 	require.Equal(t, "a-b.c_1", id("a-b.c_1"))
 	require.Contains(t, logs.String(), "request=a-b.c_1")
@@ -51,7 +49,7 @@ func TestWhatIsInAPathQueryOrHeaderIsNotLogged(t *testing.T) {
 	var logs strings.Builder
 	r := httptest.NewRequest(http.MethodGet, "/SECRET?token=SECRET", nil)
 	r.Header.Set("Authorization", "Bearer SECRET")
-	newAPI(t, &logs).ServeHTTP(httptest.NewRecorder(), r)
+	serve(t, newAPI(t, &logs), r)
 	require.Contains(t, logs.String(), "status=404")
 	require.NotContains(t, logs.String(), "SECRET")
 }

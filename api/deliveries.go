@@ -13,7 +13,7 @@ import (
 
 func (a *API) deliveryRoutes() []route {
 	return []route{
-		{http.MethodGet, "/deliveries/:id", true, a.readDelivery},
+		{http.MethodGet, "/deliveries/:id", true, nil, a.readDelivery},
 	}
 }
 

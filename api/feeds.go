@@ -8,7 +8,7 @@ import (
 
 func (a *API) feedRoutes() []route {
 	return []route{
-		{http.MethodGet, "/feeds/me", true, a.readFeed},
+		{http.MethodGet, "/feeds/me", true, nil, a.readFeed},
 	}
 }
 

@@ -13,10 +13,10 @@ import (
 
 func (a *API) followerRoutes() []route {
 	return []route{
-		{http.MethodPost, "/follow", true, a.follow},
-		{http.MethodDelete, "/follow/:username", true, a.unfollow},
-		{http.MethodGet, "/users/:username/followers", false, a.listFollowers},
-		{http.MethodGet, "/users/:username/followings", false, a.listFollowings},
+		{http.MethodPost, "/follow", true, a.follows, a.follow},
+		{http.MethodDelete, "/follow/:username", true, a.follows, a.unfollow},
+		{http.MethodGet, "/users/:username/followers", false, nil, a.listFollowers},
+		{http.MethodGet, "/users/:username/followings", false, nil, a.listFollowings},
 	}
 }
 

@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/twtr-dev/twtr"
 )
 
 // argon2id by OWASP's password storage cheat sheet: 19 MiB, 2 passes, 1 lane.
@@ -19,7 +22,11 @@ const (
 	argonLanes  = 1
 )
 
-// hasher hashes passwords, so many at a time as there are processors: more would only take memory.
+// hashWait is for how long a password waits for its turn. Under more load than that, somebody who is told so at once is
+// better off than one whose time has run out when their turn comes.
+const hashWait = time.Second
+
+// hasher hashes passwords, so many at a time as there are processors: more would only take memory, 19 MiB each.
 type hasher struct {
 	slots chan struct{}
 }
@@ -28,7 +35,7 @@ func newHasher() *hasher {
 	return &hasher{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// hash returns the password's hash in the PHC string format, or the context's error if that ends before its turn.
+// hash returns the password's hash in the PHC string format, or [twtr.Unavailable] if its turn doesn't come soon.
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
@@ -71,6 +78,8 @@ func (h *hasher) sum(ctx context.Context, password string, salt []byte, memory, 
 		defer func() { <-h.slots }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	case <-time.After(hashWait):
+		return nil, twtr.Errorf(twtr.Unavailable, "too many are signing up or logging in at a time")
 	}
 	return argon2.IDKey([]byte(password), salt, passes, memory, lanes, 32), nil
 }

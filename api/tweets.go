@@ -18,9 +18,9 @@ import (
 
 func (a *API) tweetRoutes() []route {
 	return []route{
-		{http.MethodPost, "/tweets", true, a.postTweet},
-		{http.MethodGet, "/tweets/:username", false, a.listTweets},
-		{http.MethodDelete, "/tweets/:id", true, a.deleteTweet},
+		{http.MethodPost, "/tweets", true, a.tweets, a.postTweet},
+		{http.MethodGet, "/tweets/:username", false, nil, a.listTweets},
+		{http.MethodDelete, "/tweets/:id", true, a.tweets, a.deleteTweet},
 	}
 }
 

@@ -14,11 +14,11 @@ import (
 
 func (a *API) userRoutes() []route {
 	return []route{
-		{http.MethodPost, "/users", false, a.createUser},
-		{http.MethodPost, "/users/authorize", false, a.authorize},
-		{http.MethodPost, "/users/refresh", false, a.refresh},
-		{http.MethodPost, "/users/logout", false, a.logout},
-		{http.MethodGet, "/users/:username", false, a.readUser},
+		{http.MethodPost, "/users", false, a.signUps, a.createUser},
+		{http.MethodPost, "/users/authorize", false, a.logins, a.authorize},
+		{http.MethodPost, "/users/refresh", false, nil, a.refresh},
+		{http.MethodPost, "/users/logout", false, nil, a.logout},
+		{http.MethodGet, "/users/:username", false, nil, a.readUser},
 	}
 }
 

@@ -46,6 +46,8 @@ func TestAWrongSettingOrCallIsOneLineAndExitCode2(t *testing.T) {
 		"twtr: unknown flag: --nonsense":                                                              {"migrate", "--nonsense"},
 		"twtr: settings file bad.yaml: there is no setting \"stoer\"":                                 {"config", "--config", "bad.yaml"},
 		"twtr: settings file none.yaml: open none.yaml: no such file or directory":                    {"config", "--config", "none.yaml"},
+		"twtr: ratelimit.logins must be a number from 0 on, not \"many\"":                             {"api", "--auth-keys", "k:" + secret, "--seal-key", secret, "--ratelimit-logins", "many"},
+		"twtr: http.trusted_proxies: \"lb\" is neither an address nor a network like 10.0.0.0/8":      {"api", "--auth-keys", "k:" + secret, "--seal-key", secret, "--http-trusted-proxies", "10.0.0.1,lb"},
 		"twtr: log.level must be debug, info, warn or error, not \"loud\"":                            {"worker", "users", "--seal-key", secret, "--log-level", "loud"},
 		"twtr: invalid argument \"likes\" for \"twtr worker\"; usage: twtr worker DOMAIN|all [flags]": {"worker", "likes"},
 	} {
@@ -81,6 +83,13 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 		require.Contains(t, strings.Split(stdout, "\n"), line)
 	}
 	require.NotContains(t, stdout, secret)
+}
+
+func TestTheBinaryIsNotTakenForASettingsFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("twtr", []byte{0x7f, 'E', 'L', 'F'}, 0o700))
+	code, _, stderr := twtr(t, "config")
+	require.Equal(t, 0, code, stderr)
 }
 
 func TestVersionIsPrinted(t *testing.T) {

@@ -73,15 +73,12 @@ const httpDrain = 8 * time.Second
 
 // ServeAPI answers HTTP requests until ctx ends, and then those that are in hand.
 func (p *Process) ServeAPI(ctx context.Context) error {
-	keys, err := p.settings.authKeys()
+	config, err := p.settings.api()
 	if err != nil {
 		return err
 	}
-	sealKey, err := p.settings.sealKey()
-	if err != nil {
-		return err
-	}
-	handler, err := api.New(api.Config{Store: p.store, Temporal: p.temporal, AuthKeys: keys, SealKey: sealKey, Logger: p.log, Metrics: p.metrics})
+	config.Store, config.Temporal, config.Logger, config.Metrics = p.store, p.temporal, p.log, p.metrics
+	handler, err := api.New(config)
 	if err != nil {
 		return err
 	}
@@ -156,9 +153,7 @@ func apiCommand(s *Settings) *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			// Before anything is connected to: a process without a secret says so at once.
-			_, authErr := s.authKeys()
-			_, sealErr := s.sealKey()
-			if err := cmp.Or(authErr, sealErr); err != nil {
+			if _, err := s.api(); err != nil {
 				return err
 			}
 			return serve(c, s, func(p *Process) error { return p.ServeAPI(c.Context()) })

@@ -3,7 +3,10 @@ package cmd
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -36,9 +39,14 @@ var settings = []setting{
 	{key: "cassandra.username", help: "Cassandra user; empty for none"},
 	{key: "cassandra.password", help: "Cassandra password", secret: true},
 	{key: "http.addr", def: ":3002", help: "address the API listens at"},
+	{key: "http.trusted_proxies", help: "addresses or networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed; comma separated; empty for none"},
 	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true},
 	{key: "seal.key", help: "secret, at least 32 bytes, that encrypts what is secret in a workflow; the same in API and workers", secret: true},
 	{key: "feed.max_items", def: "1000", help: "how many items a feed keeps, the newest; 100 at least"},
+	{key: "ratelimit.signups", def: "10", help: "how many sign-ups a minute one address may make at each API process; 0 for no limit"},
+	{key: "ratelimit.logins", def: "30", help: "how many logins a minute; the same"},
+	{key: "ratelimit.tweets", def: "60", help: "how many tweets and deletions a minute one user may make at each API process; 0 for no limit"},
+	{key: "ratelimit.follows", def: "120", help: "how many follows and unfollows a minute; the same"},
 	{key: "log.level", def: "info", help: "least level that is logged: debug, info, warn or error"},
 }
 
@@ -73,16 +81,16 @@ func (s *Settings) SetDefault(key, value string) {
 // Read reads the settings file.
 func (s *Settings) Read() error {
 	file := s.viper.GetString("config")
-	s.viper.SetConfigType("yaml")
-	if file != "" {
-		s.viper.SetConfigFile(file)
-	} else {
+	if file == "" {
 		file = "twtr.yaml"
-		s.viper.SetConfigName("twtr")
-		s.viper.AddConfigPath(".")
+		// By its whole name: viper would also take one without the ending, which the binary itself is.
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 	}
-	err := s.viper.ReadInConfig()
-	if _, missing := errors.AsType[viper.ConfigFileNotFoundError](err); err != nil && !missing {
+	s.viper.SetConfigFile(file)
+	s.viper.SetConfigType("yaml")
+	if err := s.viper.ReadInConfig(); err != nil {
 		return usageError{fmt.Errorf("settings file %s: %w", file, err)}
 	}
 	for _, key := range s.viper.AllKeys() {
@@ -150,11 +158,43 @@ func (s *Settings) sealKey() (string, error) {
 }
 
 func (s *Settings) maxFeedItems() (int, error) {
-	n, err := strconv.Atoi(s.get("feed.max_items"))
-	if err != nil || n < twtr.BackfillTweets {
-		return 0, usageError{fmt.Errorf("feed.max_items must be a number from %d on, not %q", twtr.BackfillTweets, s.get("feed.max_items"))}
+	return s.number("feed.max_items", twtr.BackfillTweets)
+}
+
+// number is a setting that must be a number, and least at least.
+func (s *Settings) number(key string, least int) (int, error) {
+	n, err := strconv.Atoi(s.get(key))
+	if err != nil || n < least {
+		return 0, usageError{fmt.Errorf("%s must be a number from %d on, not %q", key, least, s.get(key))}
 	}
 	return n, nil
+}
+
+// api are the settings of the API alone, without its connections.
+func (s *Settings) api() (c api.Config, err error) {
+	if c.AuthKeys, err = s.authKeys(); err != nil {
+		return c, err
+	}
+	if c.SealKey, err = s.sealKey(); err != nil {
+		return c, err
+	}
+	for key, limit := range map[string]*int{
+		"ratelimit.signups": &c.RateLimits.SignUps, "ratelimit.logins": &c.RateLimits.Logins,
+		"ratelimit.tweets": &c.RateLimits.Tweets, "ratelimit.follows": &c.RateLimits.Follows,
+	} {
+		if *limit, err = s.number(key, 0); err != nil {
+			return c, err
+		}
+	}
+	c.TrustedProxies = s.list("http.trusted_proxies")
+	for _, proxy := range c.TrustedProxies {
+		_, addrErr := netip.ParseAddr(proxy)
+		_, prefixErr := netip.ParsePrefix(proxy)
+		if addrErr != nil && prefixErr != nil {
+			return c, usageError{fmt.Errorf("http.trusted_proxies: %q is neither an address nor a network like 10.0.0.0/8", proxy)}
+		}
+	}
+	return c, nil
 }
 
 func (s *Settings) logLevel() (level slog.Level, err error) {

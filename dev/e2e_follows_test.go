@@ -115,8 +115,8 @@ func TestCountsAndListsOfPeopleAreRightWithin5Seconds(t *testing.T) {
 		for _, token := range tokens {
 			all.Go(func() {
 				for range 2 { // the last intention is to follow
-					s.call("DELETE", "/follow/ann", token, nil)
-					s.call("POST", "/follow", token, map[string]string{"followingUsername": "ann"})
+					s.insist("DELETE", "/follow/ann", token, nil)
+					s.insist("POST", "/follow", token, map[string]string{"followingUsername": "ann"})
 				}
 			})
 		}
@@ -195,7 +195,7 @@ func TestNobodyFollowsMoreThan5000(t *testing.T) {
 		answers := make([]answer, 4)
 		var all sync.WaitGroup
 		for i, name := range []string{"a", "b", "c", "d"} {
-			all.Go(func() { answers[i] = s.call("POST", "/follow", bob, map[string]string{"followingUsername": name}) })
+			all.Go(func() { answers[i] = s.insist("POST", "/follow", bob, map[string]string{"followingUsername": name}) })
 		}
 		all.Wait()
 		followed := 0
@@ -210,7 +210,7 @@ func TestNobodyFollowsMoreThan5000(t *testing.T) {
 		require.LessOrEqual(t, followed, 1)
 		require.Equal(t, twtr.MaxFollowings-1+followed, s.profile("bob").Followings)
 		for range 2 - followed { // whoever was refused makes room
-			s.call("POST", "/follow", bob, map[string]string{"followingUsername": "a"})
+			s.insist("POST", "/follow", bob, map[string]string{"followingUsername": "a"})
 		}
 		require.Equal(t, twtr.MaxFollowings, s.profile("bob").Followings)
 	})
@@ -231,9 +231,9 @@ func TestTheLastIntentionWinsUnderAnyInterleaving(t *testing.T) {
 			all.Go(func() {
 				for n := range 10 + i%2 { // the even ones end with an unfollow, the odd ones with a follow
 					if n%2 == 0 {
-						s.call("POST", "/follow", token, map[string]string{"followingUsername": "ann"})
+						s.insist("POST", "/follow", token, map[string]string{"followingUsername": "ann"})
 					} else {
-						s.call("DELETE", "/follow/ann", token, nil)
+						s.insist("DELETE", "/follow/ann", token, nil)
 					}
 				}
 			})

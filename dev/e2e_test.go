@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -192,24 +193,16 @@ func TestProbesAndMetricsAnswer(t *testing.T) {
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": `"status":200`, "/metrics": "http_server_request_duration_seconds"} {
 		response, err := http.Get(s.url + path)
 		require.NoError(t, err)
-		body := make([]byte, 1<<20)
-		n, _ := readFull(response, body)
+		body, err := io.ReadAll(response.Body)
 		response.Body.Close()
+		require.NoError(t, err)
 		require.Equal(t, 200, response.StatusCode)
+		require.NoError(t, s.check(response.Request, response, body))
 		if path == "/healthz" {
-			require.Equal(t, want, string(body[:n]))
+			require.Equal(t, want, string(body))
 		}
-		require.Contains(t, string(body[:n]), want)
+		require.Contains(t, string(body), want)
 	}
-}
-
-func readFull(r *http.Response, body []byte) (n int, err error) {
-	for err == nil && n < len(body) {
-		var m int
-		m, err = r.Body.Read(body[n:])
-		n += m
-	}
-	return n, err
 }
 
 func TestARefreshTokenIsSpentOnce(t *testing.T) {
@@ -229,6 +222,25 @@ func TestARefreshTokenIsSpentOnce(t *testing.T) {
 		s.ok("POST", "/users/authorize", "", map[string]string{"username": "ann", "password": "correct horse"}, &pair)
 		s.ok("POST", "/users/logout", "", map[string]string{"refreshToken": pair.RefreshToken}, nil)
 		require.Equal(t, 401, refresh(pair.RefreshToken).Status)
+
+		s.ok("POST", "/users/authorize", "", map[string]string{"username": "ann", "password": "correct horse"}, &pair)
+		answers := make([]answer, 10)
+		var all sync.WaitGroup
+		for i := range answers {
+			all.Go(func() { answers[i] = refresh(pair.RefreshToken) })
+		}
+		all.Wait()
+		spent := 0
+		for _, a := range answers {
+			if a.Status == 200 {
+				spent++
+				require.NoError(t, json.Unmarshal(a.Data, &pair))
+			} else {
+				require.Equal(t, 401, a.Status, a.Error)
+			}
+		}
+		require.Equal(t, 1, spent, "of ten at once")
+		require.Equal(t, 401, refresh(pair.RefreshToken).Status, "nine had a copy")
 	})
 }
 
@@ -265,7 +277,7 @@ func (s *stack) post(token string, clients, tweets int) []tweet {
 		wg.Go(func() {
 			for i := next.Add(1); i <= int64(tweets); i = next.Add(1) {
 				var posted tweet
-				a := s.call("POST", "/tweets", token, map[string]string{"content": fmt.Sprintf("tweet %d", i)})
+				a := s.insist("POST", "/tweets", token, map[string]string{"content": fmt.Sprintf("tweet %d", i)})
 				if a.Status != 200 {
 					s.t.Error(a.Status, a.Error)
 					continue
@@ -342,7 +354,7 @@ func TestManyWhoFollowAtOnceAreAllAnswered(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			if a := s.call("POST", "/follow", bob, map[string]string{"followingUsername": "ann"}); a.Status != 200 {
+			if a := s.insist("POST", "/follow", bob, map[string]string{"followingUsername": "ann"}); a.Status != 200 {
 				t.Error(a.Status, a.Error)
 			}
 		})
@@ -375,7 +387,7 @@ func Test64ClientsFor30SecondsLoseAndDoubleNothing(t *testing.T) {
 			wg.Go(func() {
 				for n := 0; time.Now().Before(end); n++ {
 					var one tweet
-					a := s.call("POST", "/tweets", token, map[string]string{"content": fmt.Sprintf("tweet %d of %d", n, i)})
+					a := s.insist("POST", "/tweets", token, map[string]string{"content": fmt.Sprintf("tweet %d of %d", n, i)})
 					if err := json.Unmarshal(a.Data, &one); err != nil || a.Status != 200 {
 						t.Error(a.Status, a.Error, err)
 						return
@@ -383,7 +395,7 @@ func Test64ClientsFor30SecondsLoseAndDoubleNothing(t *testing.T) {
 					mu.Lock()
 					posted = append(posted, one)
 					mu.Unlock()
-					if a := s.call("GET", "/feeds/me", readers[i%len(readers)], nil); a.Status != 200 {
+					if a := s.insist("GET", "/feeds/me", readers[i%len(readers)], nil); a.Status != 200 {
 						t.Error(a.Status, a.Error)
 						return
 					}

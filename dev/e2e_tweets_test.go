@@ -98,7 +98,7 @@ func TestADeletionMeetsBackfillsAndNothingComesBack(t *testing.T) {
 			for i, token := range tokens {
 				all.Go(func() {
 					time.Sleep(time.Duration(i*round) * time.Millisecond)
-					s.call("POST", "/follow", token, map[string]string{"followingUsername": "ann"})
+					s.insist("POST", "/follow", token, map[string]string{"followingUsername": "ann"})
 				})
 			}
 			time.Sleep(time.Duration(round*5) * time.Millisecond)

@@ -107,6 +107,9 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 		}
 		settings.SetDefault(key, prefix+value)
 	}
+	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows"} {
+		settings.SetDefault(key, "0")
+	}
 	if err := free(ctx, settings.HTTPAddr()); err != nil {
 		return err
 	}

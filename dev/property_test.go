@@ -86,7 +86,7 @@ func play(s *stack, c client.Client, steps [][]step) error {
 	var failed error
 	workflows := map[string]bool{}
 	call := func(workflow, method, path, token string, body any) answer {
-		a := s.call(method, path, token, body)
+		a := s.insist(method, path, token, body)
 		mu.Lock()
 		defer mu.Unlock()
 		if a.Status != 200 {
@@ -141,7 +141,7 @@ func play(s *stack, c client.Client, steps [][]step) error {
 			want = append(want, tweets[other]...)
 		}
 		sortNewestFirst(want)
-		got, err := unmarshal[[]tweet](s.call("GET", "/feeds/me?limit=100", tokens[i], nil))
+		got, err := unmarshal[[]tweet](s.insist("GET", "/feeds/me?limit=100", tokens[i], nil))
 		if err != nil || !slices.Equal(want, got) {
 			return fmt.Errorf("feed of %d after %+v: want %v, got %v: %w", i, steps, want, got, err)
 		}

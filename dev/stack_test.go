@@ -21,6 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/api/apitest"
 	"github.com/twtr-dev/twtr/cmd"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 	"github.com/twtr-dev/twtr/store/cassandra"
@@ -59,6 +61,7 @@ func newStack(t *testing.T, engine string, with ...string) *stack {
 	args := []string{
 		"--store", engine, "--http-addr", addr, "--sqlite-path", s.file,
 		"--auth-keys", "test:" + strings.Repeat("a", 32), "--seal-key", strings.Repeat("s", 32),
+		"--ratelimit-signups", "0", "--ratelimit-logins", "0", "--ratelimit-tweets", "0", "--ratelimit-follows", "0",
 	}
 	args = append(args, with...)
 	keyspace := "twtr_e2e_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
@@ -182,12 +185,45 @@ func (s *stack) callWith(method, path, token string, body any, header map[string
 	if err == nil {
 		err = json.Unmarshal(content, &a)
 	}
+	if err == nil {
+		err = s.check(request, response, content)
+	}
 	s.remember(content)
 	if err != nil || a.Status != response.StatusCode {
 		return answer{Error: fmt.Sprintf("%s %s: %s, %v: %s", method, path, response.Status, err, content)}
 	}
 	a.header = response.Header
 	return a
+}
+
+var contract = sync.OnceValues(func() (*apitest.Contract, error) { return apitest.New(api.OpenAPI) })
+
+// check holds an answer to the API's document. That it does not hold fails the test, whatever the test makes of it.
+func (s *stack) check(request *http.Request, response *http.Response, body []byte) error {
+	promised, err := contract()
+	if err == nil {
+		err = promised.Check(request, response, body)
+	}
+	if err != nil {
+		s.t.Error(err)
+	}
+	return err
+}
+
+// insist does what a client has to: what is answered 503 is tried again, by the same Idempotency-Key. So a test in which the
+// machine is busier than the deadline allows still knows what came of its calls.
+func (s *stack) insist(method, path, token string, body any) answer {
+	key := map[string]string{"Idempotency-Key": uuid.NewString()}
+	for end, tries := time.Now().Add(time.Minute), 0; ; tries++ {
+		a := s.callWith(method, path, token, body, key)
+		if tries > 0 && method == http.MethodDelete && a.Status == http.StatusNotFound { // an earlier try has done it
+			a.Status = http.StatusOK
+		}
+		if a.Status != http.StatusServiceUnavailable || time.Now().After(end) {
+			return a
+		}
+		time.Sleep(time.Second)
+	}
 }
 
 // ok is a call that must be answered 200; its data is read into dest.

@@ -1,0 +1,63 @@
+package api
+
+import (
+	"embed"
+	"net/http"
+
+	"github.com/gin-gonic/gin"
+	"github.com/swaggest/swgui/v5/static"
+)
+
+// OpenAPI is the document, in YAML, of what the API takes and answers. The tests hold every answer to it.
+//
+//go:embed openapi.yaml
+var OpenAPI string
+
+func readOpenAPI(c *gin.Context) {
+	c.Header("X-Content-Type-Options", "nosniff")
+	c.Data(http.StatusOK, "application/yaml", []byte(OpenAPI))
+}
+
+//go:embed docs
+var ours embed.FS
+
+// docs is the page that shows the document and can call the API, and what it loads: Swagger UI, which comes gzipped, as
+// every browser takes it.
+var docs = map[string]docsFile{
+	"":                     {"text/html; charset=utf-8", "", embedded(ours, "docs/index.html")},
+	"docs.js":              {"text/javascript; charset=utf-8", "", embedded(ours, "docs/docs.js")},
+	"swagger-ui-bundle.js": {"text/javascript; charset=utf-8", "gzip", embedded(static.FS, "swagger-ui-bundle.js.gz")},
+	"swagger-ui.css":       {"text/css; charset=utf-8", "gzip", embedded(static.FS, "swagger-ui.css.gz")},
+	"favicon-32x32.png":    {"image/png", "", embedded(static.FS, "favicon-32x32.png")},
+}
+
+type docsFile struct {
+	contentType, encoding string
+	content               []byte
+}
+
+func embedded(files embed.FS, name string) []byte {
+	content, err := files.ReadFile(name)
+	if err != nil {
+		panic(err) // only for a file that was not there at build time
+	}
+	return content
+}
+
+// docsPolicy lets the page load and call nothing but us. Swagger UI has pictures in its style sheet.
+const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
+	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+
+func (a *API) readDocs(c *gin.Context) {
+	file, ok := docs[c.Param("file")]
+	if !ok {
+		a.answer(nothing)(c)
+		return
+	}
+	c.Header("X-Content-Type-Options", "nosniff")
+	c.Header("Content-Security-Policy", docsPolicy)
+	if file.encoding != "" {
+		c.Header("Content-Encoding", file.encoding)
+	}
+	c.Data(http.StatusOK, file.contentType, file.content)
+}
