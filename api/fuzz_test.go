@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	stdjson "encoding/json"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -84,7 +85,7 @@ func FuzzABodyIsReadToTheLetterOrRefused(f *testing.F) {
 	f.Add([]byte(`{"content":1} {}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		c, _ := gin.CreateTestContext(httptest.NewRecorder())
-		c.Request = httptest.NewRequest("POST", "/", bytes.NewReader(body))
+		c.Request = httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		var in struct {
 			Content              string `json:"content"`
 			Username             string `json:"username"`

@@ -47,7 +47,7 @@ func TestRecordHistories(t *testing.T) {
 	stopFeeds()
 	s.follow(bob, "ann")
 	s.unfollow(bob, "ann")
-	stopFeeds = s.work("feeds")
+	s.work("feeds")
 	s.record(dir, "follow/bob/ann", "unfollow-during-a-backfill")
 
 	// The store is away for longer than the local activity tries: the regular one stores the tweet, by a retry.

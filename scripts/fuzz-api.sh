@@ -35,5 +35,7 @@ done
 
 token=$(curl -sS http://127.0.0.1:3902/users -H 'Content-Type: application/json' -d '{"username":"fuzz","password":"correct horse",
   "passwordConfirmation":"correct horse","email":"fuzz@example.com","displayName":"Fuzz"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+# What a schema can't say, such as which cursors we made, is no finding: hence these checks, and not all there are.
 "$venv/bin/schemathesis" run http://127.0.0.1:3902/openapi.yaml --header "Authorization: Bearer $token" \
-  --max-examples "${EXAMPLES:-500}" --workers 2 --continue-on-failure
+  --max-examples "${EXAMPLES:-500}" --workers 2 --continue-on-failure \
+  --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
