@@ -1,7 +1,8 @@
 package activities_test
 
 import (
-	"fmt"
+	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,25 +12,35 @@ import (
 	"github.com/twtr-dev/twtr/activities"
 )
 
+// crowded is a store in which everybody follows so many others, too.
+type crowded struct {
+	twtr.Store
+	others []string
+}
+
+func (s *crowded) Followings(ctx context.Context, username, after string, limit int) ([]string, error) {
+	names, err := s.Store.Followings(ctx, username, after, limit)
+	names = append(names, s.others...)
+	return names[:min(limit, len(names))], err
+}
+
 func TestAFollowThatWasOneTooManyStaysSoWhenItIsTriedAgain(t *testing.T) {
-	s := newStore(t)
+	s := &crowded{Store: newStore(t), others: slices.Repeat([]string{"star"}, twtr.MaxFollowings-1)}
 	a := &activities.Followers{Store: s}
 	at := time.Now()
-	for i := range twtr.MaxFollowings {
-		f := twtr.Follow{Follower: "bob", Followee: fmt.Sprintf("star-%d", i), At: at}
-		require.NoError(t, s.PutFollow(t.Context(), f))
+	edge := func(followee string, after time.Duration) twtr.Follow {
+		return twtr.Follow{Follower: "bob", Followee: followee, At: at.Add(after)}
 	}
-	require.NoError(t, a.StoreFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "star-0", At: at.Add(time.Second)}), "whom bob follows")
-	ann := twtr.Follow{Follower: "bob", Followee: "ann", At: at.Add(time.Second)}
-	require.Equal(t, twtr.Invalid, twtr.ErrorCode(a.StoreFollow(t.Context(), ann)))
+	require.NoError(t, a.StoreFollow(t.Context(), edge("eve", 0)))
+	require.NoError(t, a.StoreFollow(t.Context(), edge("eve", 1)), "whom bob follows")
+	require.Equal(t, twtr.Invalid, twtr.ErrorCode(a.StoreFollow(t.Context(), edge("ann", 0))))
 	// As a try does that found others written meanwhile; then somebody makes room, and the same is tried again.
-	require.NoError(t, s.DeleteFollow(t.Context(), ann))
-	require.NoError(t, a.RemoveFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "star-1", At: at.Add(time.Second)}))
-	require.Equal(t, twtr.Invalid, twtr.ErrorCode(a.StoreFollow(t.Context(), ann)))
+	require.NoError(t, s.DeleteFollow(t.Context(), edge("ann", 0)))
+	require.NoError(t, a.RemoveFollow(t.Context(), edge("eve", time.Second)))
+	require.Equal(t, twtr.Invalid, twtr.ErrorCode(a.StoreFollow(t.Context(), edge("ann", 0))))
 	_, err := s.Follow(t.Context(), "bob", "ann")
 	require.Equal(t, twtr.NotFound, twtr.ErrorCode(err))
-	ann.At = ann.At.Add(time.Second)
-	require.NoError(t, a.StoreFollow(t.Context(), ann))
+	require.NoError(t, a.StoreFollow(t.Context(), edge("ann", time.Second)))
 }
 
 func TestARecountOfALargeBucketWaitsUntilItIsTold(t *testing.T) {
