@@ -151,3 +151,24 @@ func TestThreeProcessesWorkAsOne(t *testing.T) {
 		p.stops(t, syscall.SIGTERM)
 	}
 }
+
+func TestWaitEndsWhenStoreSchemaAndTemporalAreThere(t *testing.T) {
+	dir := t.TempDir()
+	_, temporal, args := devArgs(t)
+	wait := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal}, "wait", "--timeout", "1m")
+	says := func(begin string) {
+		line, err := wait.stdout.ReadString('\n')
+		require.NoError(t, err, wait.stderr.String())
+		require.True(t, strings.HasPrefix(line, begin), line)
+	}
+	says("waiting for the schema: ")
+	migrate := start(t, dir, "twtr", nil, "migrate")
+	migrate.says(t, "is up to date")
+	require.NoError(t, migrate.Wait())
+	says("waiting for Temporal: ")
+	server := start(t, dir, "dev", nil, append([]string{"temporal"}, args[2:]...)...)
+	server.says(t, "Temporal at "+temporal)
+	says("the store, its schema and Temporal are there\n")
+	require.NoError(t, wait.Wait())
+	server.stops(t, os.Interrupt)
+}

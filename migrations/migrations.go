@@ -58,13 +58,18 @@ func Up(engine string, driver database.Driver) error {
 	return nil
 }
 
-// Check returns an error that tells what to do if a store's schema is not at least [Latest].
+// SchemaError is why a program refuses a store that it reached: `twtr migrate` would make of its schema what is needed.
+type SchemaError string
+
+func (e SchemaError) Error() string { return string(e) + ": run `twtr migrate`" }
+
+// Check returns a [SchemaError] if a store's schema is not at least [Latest].
 func Check(engine string, version int, dirty bool) error {
 	switch latest := Latest(engine); {
 	case dirty:
-		return fmt.Errorf("the schema is in the middle of the migration to version %d: run `twtr migrate`", version)
+		return SchemaError(fmt.Sprintf("the schema is in the middle of the migration to version %d", version))
 	case version < latest:
-		return fmt.Errorf("the schema is at version %d, this program needs %d: run `twtr migrate`", version, latest)
+		return SchemaError(fmt.Sprintf("the schema is at version %d, this program needs %d", version, latest))
 	}
 	return nil
 }

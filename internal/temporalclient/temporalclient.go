@@ -3,6 +3,7 @@
 package temporalclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,27 +35,50 @@ func Options(address string, logger *slog.Logger, metrics client.MetricsHandler)
 	return options, nil
 }
 
+// patience is within what time Temporal must answer.
+const patience = 10 * time.Second
+
 // Dial connects, within 10 s, and makes sure that the namespace knows the search attributes.
 func Dial(ctx context.Context, options client.Options, attributes []temporal.SearchAttributeKey) (client.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	host := options.HostPort
-	if host == "" {
-		host = client.DefaultHostPort
-	}
-	namespace := options.Namespace
-	if namespace == "" {
-		namespace = client.DefaultNamespace
-	}
-	c, err := client.DialContext(ctx, options)
+	c, err := dial(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("no Temporal answers at %s (TEMPORAL_ADDRESS): %w", host, err)
+		return nil, err
 	}
-	if err := register(ctx, c, namespace, attributes); err != nil {
+	if err := register(ctx, c, namespace(options), attributes); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// Reach returns nil if, within 10 s, Temporal answers and has the namespace: then [Dial] can do the rest.
+func Reach(ctx context.Context, options client.Options) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	c, err := dial(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace(options)})
+	if err != nil {
+		return fmt.Errorf("namespace %q (TEMPORAL_NAMESPACE): %w", namespace(options), err)
+	}
+	return nil
+}
+
+func dial(ctx context.Context, options client.Options) (client.Client, error) {
+	c, err := client.DialContext(ctx, options)
+	if err != nil {
+		return nil, fmt.Errorf("no Temporal answers at %s (TEMPORAL_ADDRESS): %w", cmp.Or(options.HostPort, client.DefaultHostPort), err)
+	}
+	return c, nil
+}
+
+func namespace(options client.Options) string {
+	return cmp.Or(options.Namespace, client.DefaultNamespace)
 }
 
 func register(ctx context.Context, c client.Client, namespace string, attributes []temporal.SearchAttributeKey) error {

@@ -91,7 +91,7 @@ func (c Config) connect(keyspace string) (*gocql.Session, error) {
 				return nil, err
 			}
 			bare.Close()
-			return nil, fmt.Errorf("cassandra has no keyspace %s: run `twtr migrate`", keyspace)
+			return nil, migrations.SchemaError("cassandra has no keyspace " + keyspace)
 		}
 		return nil, fmt.Errorf("cassandra does not answer at %s (cassandra.hosts): %w", strings.Join(c.Hosts, ", "), err)
 	}

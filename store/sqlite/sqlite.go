@@ -43,7 +43,7 @@ var _ twtr.Store = (*Store)(nil)
 // Open opens a file that [Migrate] made.
 func Open(ctx context.Context, path string) (*Store, error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is no store at %s: run `twtr migrate`", path)
+		return nil, migrations.SchemaError("there is no store at " + path)
 	} else if err != nil {
 		return nil, err
 	}
