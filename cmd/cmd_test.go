@@ -49,6 +49,8 @@ func TestAWrongSettingOrCallIsOneLineAndExitCode2(t *testing.T) {
 		"twtr: ratelimit.logins must be a number from 0 on, not \"many\"":                             {"api", "--auth-keys", "k:" + secret, "--seal-key", secret, "--ratelimit-logins", "many"},
 		"twtr: http.trusted_proxies: \"lb\" is neither an address nor a network like 10.0.0.0/8":      {"api", "--auth-keys", "k:" + secret, "--seal-key", secret, "--http-trusted-proxies", "10.0.0.1,lb"},
 		"twtr: log.level must be debug, info, warn or error, not \"loud\"":                            {"worker", "users", "--seal-key", secret, "--log-level", "loud"},
+		"twtr: worker.deployment_name and worker.build_id must be set together, or neither":           {"worker", "all", "--seal-key", secret, "--worker-build-id", "v1"},
+		"twtr: worker.deployment_name must have no . and no :, unlike \"twtr.feeds\"":                 {"worker", "feeds", "--seal-key", secret, "--worker-build-id", "v1", "--worker-deployment-name", "twtr.feeds"},
 		"twtr: invalid argument \"likes\" for \"twtr worker\"; usage: twtr worker DOMAIN|all [flags]": {"worker", "likes"},
 	} {
 		code, _, stderr := twtr(t, args...)
@@ -90,6 +92,17 @@ func TestTheBinaryIsNotTakenForASettingsFile(t *testing.T) {
 	require.NoError(t, os.WriteFile("twtr", []byte{0x7f, 'E', 'L', 'F'}, 0o700))
 	code, _, stderr := twtr(t, "config")
 	require.Equal(t, 0, code, stderr)
+}
+
+func TestTheWorkerControllersNamesOfASettingGiveWayToOurs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("TEMPORAL_DEPLOYMENT_NAME", "prod/twtr-feeds")
+	t.Setenv("TEMPORAL_WORKER_BUILD_ID", "v1")
+	t.Setenv("TWTR_WORKER_BUILD_ID", "v2")
+	_, stdout, _ := twtr(t, "config")
+	require.Contains(t, stdout, "worker.deployment_name: \"prod/twtr-feeds\"\nworker.build_id: \"v2\"\n")
+	_, stdout, _ = twtr(t, "help")
+	require.Contains(t, stdout, "[TWTR_WORKER_DEPLOYMENT_NAME, TEMPORAL_DEPLOYMENT_NAME]")
 }
 
 func TestVersionIsPrinted(t *testing.T) {

@@ -126,10 +126,14 @@ func (p *Process) RunWorkers(ctx context.Context, domains ...string) error {
 	if err != nil {
 		return err
 	}
+	version, err := p.settings.version()
+	if err != nil {
+		return err
+	}
 	deps := workers.Dependencies{Store: p.store, Unseal: sealer.Unseal, MaxFeedItems: maxItems}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, domain := range domains {
-		w, err := workers.New(p.temporal, domain, deps)
+		w, err := workers.New(p.temporal, domain, version, deps)
 		if err != nil {
 			return usageError{err}
 		}
@@ -170,7 +174,8 @@ func workerCommand(s *Settings) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			_, sealErr := s.sealKey()
 			_, itemsErr := s.maxFeedItems()
-			if err := cmp.Or(sealErr, itemsErr); err != nil {
+			_, versionErr := s.version()
+			if err := cmp.Or(sealErr, itemsErr, versionErr); err != nil {
 				return err
 			}
 			if args[0] == "all" {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/api"
@@ -25,7 +26,8 @@ type setting struct {
 	key    string
 	def    string
 	help   string
-	secret bool // never printed
+	secret bool   // never printed
+	alias  string // environment variable that is read if the usual one isn't set: somebody else's name for it
 }
 
 // What is a list is written with commas, in YAML also as a list.
@@ -47,6 +49,8 @@ var settings = []setting{
 	{key: "ratelimit.logins", def: "30", help: "how many logins a minute; the same"},
 	{key: "ratelimit.tweets", def: "60", help: "how many tweets and deletions a minute one user may make at each API process; 0 for no limit"},
 	{key: "ratelimit.follows", def: "120", help: "how many follows and unfollows a minute; the same"},
+	{key: "worker.deployment_name", alias: "TEMPORAL_DEPLOYMENT_NAME", help: "Temporal worker deployment that a worker is a version of; empty: unversioned"},
+	{key: "worker.build_id", alias: "TEMPORAL_WORKER_BUILD_ID", help: "which version of it; set together with worker.deployment_name"},
 	{key: "log.level", def: "info", help: "least level that is logged: debug, info, warn or error"},
 }
 
@@ -62,10 +66,14 @@ func NewSettings(flags *pflag.FlagSet) *Settings {
 	v := viper.New()
 	flags.String("config", "", "settings file (default ./twtr.yaml, if there is one)")
 	for _, s := range settings {
-		flags.String(s.flag(), s.def, s.help+" ["+s.env()+"]")
+		names := []string{s.env()}
+		if s.alias != "" { // the Temporal Worker Controller sets these in the pods it makes
+			names = append(names, s.alias)
+		}
+		flags.String(s.flag(), s.def, s.help+" ["+strings.Join(names, ", ")+"]")
 		// These fail only without a flag or a name, and both are given.
 		_ = v.BindPFlag(s.key, flags.Lookup(s.flag()))
-		_ = v.BindEnv(s.key, s.env())
+		_ = v.BindEnv(append([]string{s.key}, names...)...)
 	}
 	_ = v.BindPFlag("config", flags.Lookup("config"))
 	return &Settings{v}
@@ -195,6 +203,20 @@ func (s *Settings) api() (c api.Config, err error) {
 		}
 	}
 	return c, nil
+}
+
+// version is the worker deployment version that a worker belongs to; zero: it is unversioned.
+func (s *Settings) version() (v worker.WorkerDeploymentVersion, err error) {
+	v = worker.WorkerDeploymentVersion{DeploymentName: s.get("worker.deployment_name"), BuildID: s.get("worker.build_id")}
+	switch {
+	case v.DeploymentName == "" && v.BuildID == "":
+		return v, nil
+	case v.DeploymentName == "" || v.BuildID == "":
+		return v, usageError{errors.New("worker.deployment_name and worker.build_id must be set together, or neither")}
+	case strings.ContainsAny(v.DeploymentName, ".:"): // Temporal would refuse each of the worker's polls
+		return v, usageError{fmt.Errorf("worker.deployment_name must have no . and no :, unlike %q", v.DeploymentName)}
+	}
+	return v, nil
 }
 
 func (s *Settings) logLevel() (level slog.Level, err error) {

@@ -12,8 +12,9 @@ import (
 const pagesInHand = 32
 
 func registerFeeds(r worker.Registry, deps Dependencies) {
-	r.RegisterWorkflow(workflows.RebuildFeed)
-	r.RegisterWorkflow(workflows.AuditDelivery)
+	// One activity each, minutes at most.
+	r.RegisterWorkflowWithOptions(workflows.RebuildFeed, pinned)
+	r.RegisterWorkflowWithOptions(workflows.AuditDelivery, pinned)
 	r.RegisterActivity(&activities.Feeds{
 		Tweets:     deps.Store,
 		Deliveries: deps.Store,

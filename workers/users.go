@@ -8,6 +8,7 @@ import (
 )
 
 func registerUsers(r worker.Registry, deps Dependencies) {
-	r.RegisterWorkflow(workflows.CreateUser)
+	// Over in a moment: nothing is gained by another version's going on with it.
+	r.RegisterWorkflowWithOptions(workflows.CreateUser, pinned)
 	r.RegisterActivity(&activities.Users{Store: deps.Store, Unseal: deps.Unseal})
 }

@@ -10,6 +10,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
+	"go.temporal.io/sdk/workflow"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/internal/crossing"
@@ -48,13 +49,25 @@ func Domains() []string {
 // DrainTimeout is for how long a worker that is stopped lets the activities in hand end.
 const DrainTimeout = 10 * time.Second
 
-// New makes the worker of one domain; it polls that domain's task queue alone, once it is started.
-func New(c client.Client, domain string, deps Dependencies) (worker.Worker, error) {
+// How open runs of a workflow take a new version of a worker deployment; of unversioned workers, whose runs always go on
+// with whatever worker there is, it means nothing. The SDK refuses to version a workflow that is registered without either.
+var (
+	// pinned: with the version they began on, which must be kept until they have ended. For what ends by itself soon.
+	pinned = workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorPinned}
+	// autoUpgrade: with the new version, from its next workflow task on. For what may last longer than an old version should.
+	autoUpgrade = workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade}
+)
+
+// New makes the worker of one domain; it polls that domain's task queue alone, once it is started. It is one of that
+// version of a worker deployment, which Temporal gives work only once it is made the current version (or ramped up);
+// the zero version is an unversioned worker.
+func New(c client.Client, domain string, version worker.WorkerDeploymentVersion, deps Dependencies) (worker.Worker, error) {
 	i := slices.Index(Domains(), domain)
 	if i < 0 {
 		return nil, fmt.Errorf("no domain %q: there are %s", domain, strings.Join(Domains(), ", "))
 	}
 	w := worker.New(c, domain, worker.Options{
+		DeploymentOptions: worker.DeploymentOptions{UseVersioning: version != worker.WorkerDeploymentVersion{}, Version: version},
 		Interceptors:      []interceptor.WorkerInterceptor{&crossing.Interceptor{}},
 		WorkerStopTimeout: DrainTimeout,
 		// After a worker was killed its workflows go on elsewhere after this; the default is 5 s.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
 
 	"github.com/twtr-dev/twtr/workers"
 )
@@ -14,9 +15,11 @@ func TestEachDomainHasAWorkerAndNothingElseHas(t *testing.T) {
 	require.NoError(t, err)
 	defer c.Close()
 	for _, domain := range workers.Domains() {
-		_, err := workers.New(c, domain, workers.Dependencies{})
-		require.NoError(t, err)
+		for _, version := range []worker.WorkerDeploymentVersion{{}, {DeploymentName: "twtr/" + domain, BuildID: "v1"}} {
+			_, err := workers.New(c, domain, version, workers.Dependencies{})
+			require.NoError(t, err)
+		}
 	}
-	_, err = workers.New(c, "likes", workers.Dependencies{})
+	_, err = workers.New(c, "likes", worker.WorkerDeploymentVersion{}, workers.Dependencies{})
 	require.EqualError(t, err, `no domain "likes": there are users, tweets, followers, feeds`)
 }
