@@ -68,8 +68,8 @@ func (p *Process) Close() {
 	p.store.Close()
 }
 
-// httpDrain is for how long the API lets requests in hand end; their own deadline is shorter.
-const httpDrain = 8 * time.Second
+// HTTPDrain is for how long the API lets requests in hand end; their own deadline is shorter.
+const HTTPDrain = 8 * time.Second
 
 // ServeAPI answers HTTP requests until ctx ends, and then those that are in hand.
 func (p *Process) ServeAPI(ctx context.Context) error {
@@ -105,7 +105,7 @@ func (p *Process) ServeAPI(ctx context.Context) error {
 	})
 	g.Go(func() error {
 		<-ctx.Done()
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), httpDrain)
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), HTTPDrain)
 		defer cancel()
 		return server.Shutdown(drain)
 	})

@@ -58,6 +58,15 @@ func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").
 
 func (s setting) env() string { return "TWTR_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_")) }
 
+// EnvironmentVariables are those that the binary reads for its settings, by the settings' keys.
+func EnvironmentVariables() map[string]string {
+	names := map[string]string{}
+	for _, s := range settings {
+		names[s.key] = s.env()
+	}
+	return names
+}
+
 // Settings are the values in force.
 type Settings struct{ viper *viper.Viper }
 

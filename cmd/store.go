@@ -2,11 +2,14 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/migrations"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/store/sqlite"
 )
@@ -58,11 +61,15 @@ func Migrate(ctx context.Context, s *Settings) error {
 }
 
 func migrateCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	var timeout time.Duration
+	command := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the store's schema up to date; several at once do no harm",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := waitForStore(c, s, timeout); err != nil {
+				return err
+			}
 			if err := Migrate(c.Context(), s); err != nil {
 				return err
 			}
@@ -70,4 +77,29 @@ func migrateCommand(s *Settings) *cobra.Command {
 			return nil
 		},
 	}
+	command.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait for a store that does not answer yet")
+	return command
+}
+
+// waitForStore waits until the store answers, of whatever schema it is; not at all if timeout is 0.
+func waitForStore(c *cobra.Command, s *Settings, timeout time.Duration) error {
+	if timeout == 0 {
+		return nil
+	}
+	e, err := s.engine()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), timeout)
+	defer cancel()
+	look := func() lack {
+		store, err := e.open(ctx, s)
+		if err == nil {
+			store.Close()
+		} else if _, answers := errors.AsType[migrations.SchemaError](err); !answers {
+			return lack{"the store", err}
+		}
+		return lack{}
+	}
+	return wait(ctx, look, func(l lack) { fmt.Fprintf(c.OutOrStdout(), "waiting for %s: %v\n", l.what, l.err) })
 }
