@@ -5,7 +5,6 @@
 package api
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/health"
 	"github.com/twtr-dev/twtr/internal/seal"
 	"github.com/twtr-dev/twtr/internal/telemetry"
 )
@@ -144,13 +144,8 @@ func nothing(*gin.Context) (any, error) {
 
 // ready tells whether the dependencies answer.
 func (a *API) ready(c *gin.Context) (any, error) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), 2*time.Second)
-	defer cancel()
-	if err := a.store.Ping(ctx); err != nil {
-		return nil, &twtr.Error{Code: twtr.Unavailable, Message: "the store does not answer", Err: err}
-	}
-	if _, err := a.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return nil, &twtr.Error{Code: twtr.Unavailable, Message: "Temporal does not answer", Err: err}
+	if err := health.Ready(c.Request.Context(), a.store, a.temporal); err != nil {
+		return nil, err
 	}
 	return "ready", nil
 }

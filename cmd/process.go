@@ -17,6 +17,7 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/internal/health"
 	"github.com/twtr-dev/twtr/internal/seal"
 	"github.com/twtr-dev/twtr/internal/telemetry"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
@@ -82,9 +83,14 @@ func (p *Process) ServeAPI(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", p.settings.HTTPAddr())
+	return p.serveHTTP(ctx, "API", p.settings.HTTPAddr(), handler)
+}
+
+// serveHTTP answers requests at an address until ctx ends, and then those that are in hand. The log calls it by that name.
+func (p *Process) serveHTTP(ctx context.Context, name, addr string, handler http.Handler) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {
-		return fmt.Errorf("the API: %w", err)
+		return fmt.Errorf("the %s: %w", name, err)
 	}
 	server := &http.Server{
 		Handler:           handler,
@@ -95,7 +101,7 @@ func (p *Process) ServeAPI(ctx context.Context) error {
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelWarn),
 	}
-	p.log.InfoContext(ctx, "API listens", "addr", listener.Addr().String())
+	p.log.InfoContext(ctx, "HTTP listens", "for", name, "addr", listener.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -138,16 +144,37 @@ func (p *Process) RunWorkers(ctx context.Context, domains ...string) error {
 			return usageError{err}
 		}
 		g.Go(func() error {
-			if err := w.Start(); err != nil {
+			p.log.InfoContext(ctx, "worker starts", "domain", domain)
+			// Run, and not Start: it returns when Temporal refuses this worker for good, and the process, which would look
+			// healthy and do nothing, ends.
+			stop := make(chan any)
+			defer context.AfterFunc(ctx, func() { close(stop) })()
+			if err := w.Run(stop); err != nil {
 				return fmt.Errorf("worker %s: %w", domain, err)
 			}
-			p.log.InfoContext(ctx, "worker polls", "domain", domain)
-			<-ctx.Done()
-			w.Stop()
 			return nil
 		})
 	}
+	if addr := p.settings.get("worker.addr"); addr != "" {
+		g.Go(func() error { return p.serveHTTP(ctx, "workers' health", addr, p.health()) })
+	}
 	return g.Wait()
+}
+
+// health is what a worker tells those who look after it.
+func (p *Process) health() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := health.Ready(r.Context(), p.store, p.temporal); err != nil {
+			p.log.WarnContext(r.Context(), "a dependency is away", "error", err)
+			http.Error(w, err.Message, http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, "ready")
+	})
+	mux.Handle("GET /metrics", p.metrics.Handler())
+	return mux
 }
 
 func apiCommand(s *Settings) *cobra.Command {

@@ -51,6 +51,7 @@ var settings = []setting{
 	{key: "ratelimit.follows", def: "120", help: "how many follows and unfollows a minute; the same"},
 	{key: "worker.deployment_name", alias: "TEMPORAL_DEPLOYMENT_NAME", help: "Temporal worker deployment that a worker is a version of; empty: unversioned"},
 	{key: "worker.build_id", alias: "TEMPORAL_WORKER_BUILD_ID", help: "which version of it; set together with worker.deployment_name"},
+	{key: "worker.addr", help: "address a worker serves /healthz, /readyz and /metrics at; empty: none"},
 	{key: "log.level", def: "info", help: "least level that is logged: debug, info, warn or error"},
 }
 

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -171,4 +172,43 @@ func TestWaitEndsWhenStoreSchemaAndTemporalAreThere(t *testing.T) {
 	says("the store, its schema and Temporal are there\n")
 	require.NoError(t, wait.Wait())
 	server.stops(t, os.Interrupt)
+}
+
+func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
+	dir := t.TempDir()
+	_, temporal, args := devArgs(t)
+	server := start(t, dir, "dev", nil, append([]string{"temporal"}, args[2:]...)...)
+	server.says(t, "Temporal at "+temporal)
+	migrate := start(t, dir, "twtr", nil, "migrate")
+	migrate.says(t, "is up to date")
+	require.NoError(t, migrate.Wait())
+	addr := freeAddr(t)
+	worker := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal, "TWTR_WORKER_ADDR=" + addr, "TWTR_SEAL_KEY=" + strings.Repeat("s", 32)},
+		"worker", "users")
+	require.True(t, healthy(t.Context(), "http://"+addr))
+	get := func(path string) (int, string) {
+		response, err := http.Get("http://" + addr + path)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return response.StatusCode, string(body)
+	}
+	requireAnswer := func(path string, code int, want string) {
+		t.Helper()
+		gotCode, got := get(path)
+		require.Equal(t, want, got)
+		require.Equal(t, code, gotCode)
+	}
+	requireAnswer("/healthz", 200, "ok")
+	requireAnswer("/readyz", 200, "ready")
+	require.Eventually(t, func() bool {
+		code, metrics := get("/metrics")
+		return code == 200 && strings.Contains(metrics, "\ntemporal_worker_start") && strings.Contains(metrics, `task_queue="users"`)
+	}, time.Minute, 20*time.Millisecond)
+
+	server.stops(t, os.Interrupt)
+	requireAnswer("/readyz", 503, "Temporal does not answer\n")
+	requireAnswer("/healthz", 200, "ok")
+	worker.stops(t, syscall.SIGTERM)
 }
