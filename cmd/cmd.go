@@ -20,7 +20,7 @@ func Main(args []string, version string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	return Execute(ctx, newRoot(version), args, stdout, stderr)
+	return Execute(ctx, NewRoot(version), args, stdout, stderr)
 }
 
 // Execute runs a command and says in one line why it failed, if it did. It returns the exit code.
@@ -41,7 +41,8 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	return 1
 }
 
-func newRoot(version string) *cobra.Command {
+// NewRoot is the command twtr, of that version.
+func NewRoot(version string) *cobra.Command {
 	root := &cobra.Command{
 		Use:               "twtr",
 		Short:             "A Twitter-like backend whose every change of data is a Temporal workflow",

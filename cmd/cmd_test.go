@@ -115,4 +115,8 @@ func TestHealthcheckFailsWhereNobodyAnswers(t *testing.T) {
 	code, _, stderr := twtr(t, "healthcheck", "--http-addr", "127.0.0.1:1")
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "connection refused")
+	code, _, stderr = twtr(t, "healthcheck", "--http-addr", "127.0.0.1:1", "--worker-addr", "127.0.0.1:2")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "127.0.0.1:2: connect: connection refused")
+	require.Equal(t, 1, strings.Count(stderr, "\n"), "one line")
 }

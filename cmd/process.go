@@ -236,31 +236,44 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 func healthcheckCommand(s *Settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "healthcheck",
-		Short: "Ask the API on this machine whether it is alive; the exit code is the answer",
+		Short: "Ask the API or the worker on this machine whether it is alive; the exit code is the answer",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			host, port, err := net.SplitHostPort(s.HTTPAddr())
-			if err != nil {
-				return usageError{fmt.Errorf("http.addr: %w", err)}
-			}
-			if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-				host = "127.0.0.1"
-			}
 			ctx, cancel := context.WithTimeout(c.Context(), 3*time.Second)
 			defer cancel()
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
-			if err != nil {
+			// A container has one of the two, and this is to be the same for both.
+			err := askHealth(ctx, s, "http.addr")
+			if err == nil || s.get("worker.addr") == "" {
 				return err
 			}
-			response, err := http.DefaultClient.Do(request)
-			if err != nil {
-				return err
-			}
-			defer response.Body.Close()
-			if response.StatusCode != http.StatusOK {
-				return fmt.Errorf("the API answers %s", response.Status)
+			if workerErr := askHealth(ctx, s, "worker.addr"); workerErr != nil {
+				return fmt.Errorf("%w; %w", err, workerErr)
 			}
 			return nil
 		},
 	}
+}
+
+// askHealth asks at the address that this setting holds.
+func askHealth(ctx context.Context, s *Settings, setting string) error {
+	host, port, err := net.SplitHostPort(s.get(setting))
+	if err != nil {
+		return usageError{fmt.Errorf("%s: %w", setting, err)}
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", setting, response.Status)
+	}
+	return nil
 }

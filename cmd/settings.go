@@ -27,7 +27,7 @@ type setting struct {
 	def    string
 	help   string
 	secret bool   // never printed
-	alias  string // environment variable that is read if the usual one isn't set: somebody else's name for it
+	alias  string // environment variable that is read if ours isn't set: the one that the Temporal Worker Controller sets
 }
 
 // What is a list is written with commas, in YAML also as a list.
@@ -77,7 +77,7 @@ func NewSettings(flags *pflag.FlagSet) *Settings {
 	flags.String("config", "", "settings file (default ./twtr.yaml, if there is one)")
 	for _, s := range settings {
 		names := []string{s.env()}
-		if s.alias != "" { // the Temporal Worker Controller sets these in the pods it makes
+		if s.alias != "" {
 			names = append(names, s.alias)
 		}
 		flags.String(s.flag(), s.def, s.help+" ["+strings.Join(names, ", ")+"]")

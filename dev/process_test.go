@@ -202,6 +202,8 @@ func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
 	}
 	requireAnswer("/healthz", 200, "ok")
 	requireAnswer("/readyz", 200, "ready")
+	check := start(t, dir, "twtr", []string{"TWTR_HTTP_ADDR=" + freeAddr(t), "TWTR_WORKER_ADDR=" + addr}, "healthcheck")
+	require.NoError(t, check.Wait(), check.stderr)
 	require.Eventually(t, func() bool {
 		code, metrics := get("/metrics")
 		return code == 200 && strings.Contains(metrics, "\ntemporal_worker_start") && strings.Contains(metrics, `task_queue="users"`)
