@@ -2,7 +2,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
 run: ## start everything in one process: API, workers, Temporal with its Web UI, store (data in .twtr/)
@@ -54,6 +54,26 @@ lint: ## check format, code, workflow determinism, go.mod files and scripts
 .PHONY: build
 build: ## make bin/twtr, static
 	CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/twtr ./cmd/twtr
+
+.PHONY: docker-build
+docker-build: ## make the image twtr:TAG (TAG: the version), for this machine
+	@TAG='$(TAG)' scripts/docker-build-push.sh build
+
+.PHONY: docker-build-push
+docker-build-push: ## make the image for amd64 and arm64, and push it: REGISTRY=registry.example.com/team TAG=v1
+	@REGISTRY='$(REGISTRY)' TAG='$(TAG)' scripts/docker-build-push.sh push
+
+.PHONY: up
+up: ## start everything as containers (docker-compose.yml), and make the secrets in .env
+	@scripts/compose.sh up
+
+.PHONY: down
+down: ## stop them (data stays)
+	@scripts/compose.sh down
+
+.PHONY: logs
+logs: ## show what they log
+	@scripts/compose.sh logs
 
 .PHONY: clean
 clean: ## remove what was built (not the data in .twtr/)
