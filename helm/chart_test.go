@@ -1,0 +1,420 @@
+package helm_test
+
+import (
+	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/goccy/go-yaml"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/contrib/envconfig"
+
+	"github.com/twtr-dev/twtr/cmd"
+	"github.com/twtr-dev/twtr/workers"
+)
+
+func TestHelm3AndHelm4TakeTheChartAndMakeTheSameOfIt(t *testing.T) {
+	helms := []string{tool(t, "HELM", "helm"), tool(t, "HELM4", "helm4")}
+	for _, values := range valueSets(t) {
+		file := filepath.Join("testdata", values+".yaml")
+		var rendered [2][]object
+		for i, helm := range helms {
+			stdout, stderr, failed := run(t, helm, "lint", "--strict", "--kube-version", kubeVersion, ".", "-f", file)
+			require.False(t, failed, "%s: %s%s", file, stdout, stderr)
+			rendered[i] = parse(t, template(t, helm, ".", "-f", file))
+		}
+		require.ElementsMatch(t, rendered[0], rendered[1], file)
+	}
+}
+
+func TestKubernetesTakesWhatIsRendered(t *testing.T) {
+	validate := tool(t, "KUBECTL_VALIDATE", "kubectl-validate")
+	keda, prometheus := os.Getenv("KEDA_CRDS"), os.Getenv("PROMETHEUS_CRDS")
+	if keda == "" || prometheus == "" {
+		lacks(t, "KEDA_CRDS and PROMETHEUS_CRDS don't name the schemas of custom resources")
+	}
+	dir := t.TempDir()
+	write := func(name string, objects []object) {
+		var docs []string
+		for _, o := range objects {
+			switch o.text("apiVersion") + "/" + o.kind() {
+			case "temporal.io/v1alpha1/Connection": // whose schema can't be had from here
+				continue
+			case "temporal.io/v1alpha1/WorkerDeployment": // nor that of this, but it holds a pod template
+				template := object{}
+				o.into("spec.template", &template)
+				o = object{"apiVersion": "v1", "kind": "PodTemplate", "metadata": o["metadata"], "template": template}
+			}
+			text, err := yaml.Marshal(o)
+			require.NoError(t, err)
+			docs = append(docs, string(text))
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".yaml"), []byte(strings.Join(docs, "---\n")), 0o600))
+	}
+	for _, values := range valueSets(t) {
+		write(values, render(t, values))
+	}
+	write("setup-k8s", deployer(t))
+	write("postgresql", file(t, "values/temporal-postgresql.yaml"))
+	stdout, stderr, failed := run(t, validate, dir, "--version", "1.30", "--local-crds", keda, "--local-crds", prometheus)
+	require.False(t, failed, stdout+stderr)
+}
+
+// deployer are the manifests of scripts/setup-k8s.sh.
+func deployer(t *testing.T) []object {
+	stdout, stderr, failed := run(t, "../scripts/setup-k8s.sh", "--dry-run")
+	require.False(t, failed, stderr)
+	return parse(t, stdout)
+}
+
+func TestTheDeployersRoleSufficesForTheChart(t *testing.T) {
+	var rules []struct {
+		APIGroups        []string
+		Resources, Verbs []string
+	}
+	role := find(t, deployer(t), "Role", "twtr-deployer")
+	role.into("rules", &rules)
+	may := func(group, resource string) (verbs []string) {
+		for _, r := range rules {
+			if slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) {
+				verbs = append(verbs, r.Verbs...)
+			}
+		}
+		return verbs
+	}
+	for _, r := range rules {
+		require.NotContains(t, slices.Concat(r.APIGroups, r.Resources, r.Verbs), "*", "rights are named one by one")
+	}
+	all := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
+	require.Subset(t, may("", "secrets"), all, "which Helm keeps its releases in")
+	forEachValueSet(t, func(t *testing.T, objects []object) {
+		for _, o := range objects {
+			group, _, grouped := strings.Cut(o.text("apiVersion"), "/")
+			if !grouped {
+				group = ""
+			}
+			resource := strings.ToLower(o.kind()) + "s"
+			if stem, ok := strings.CutSuffix(resource, "ys"); ok { // NetworkPolicy
+				resource = stem + "ies"
+			} else if stem, ok := strings.CutSuffix(resource, "sss"); ok { // Ingress
+				resource = stem + "sses"
+			}
+			require.Subset(t, may(group, resource), all, "%s.%s", resource, group)
+			require.Contains(t, []string{"", "twtr-dev"}, o.text("metadata.namespace"), o)
+		}
+	})
+}
+
+func TestTheWorkersAreTheBinarysDomains(t *testing.T) {
+	var values, schema map[string]any
+	file(t, "values.yaml")[0].into("workers", &values)
+	file(t, "values.schema.json")[0].into("properties.workers.properties", &schema)
+	require.ElementsMatch(t, workers.Domains(), slices.Collect(maps.Keys(values)))
+	require.ElementsMatch(t, workers.Domains(), slices.Collect(maps.Keys(schema)))
+	objects := render(t, "defaults")
+	for _, domain := range workers.Domains() {
+		var p pod
+		find(t, objects, "Deployment", "twtr-"+domain).into("spec.template", &p)
+		require.Equal(t, []string{"worker", domain}, p.Spec.Containers[0].Args)
+	}
+	var p pod
+	find(t, objects, "Deployment", "twtr-api").into("spec.template", &p)
+	require.Equal(t, []string{"api"}, p.Spec.Containers[0].Args)
+}
+
+// temporalsVariables notes which environment variables Temporal's convention looks at.
+type temporalsVariables map[string]bool
+
+func (temporalsVariables) Environ() []string { return nil }
+
+func (v temporalsVariables) LookupEnv(name string) (string, bool) {
+	v[name] = true
+	return "", false
+}
+
+func TestEveryVariableIsASettingAndEverySettingCanBeSet(t *testing.T) {
+	temporal := temporalsVariables{}
+	_, err := envconfig.LoadClientConfigProfile(envconfig.LoadClientConfigProfileOptions{EnvLookup: temporal})
+	require.NoError(t, err)
+	require.Contains(t, temporal, "TEMPORAL_ADDRESS")
+	settings := map[string]bool{}
+	for _, variable := range cmd.EnvironmentVariables() {
+		settings[variable] = true
+	}
+	set := map[string]bool{}
+	for _, values := range valueSets(t) {
+		for _, p := range pods(render(t, values)) {
+			for _, c := range p.containers() {
+				if !c.isTwtr() {
+					continue
+				}
+				seen := map[string]bool{}
+				for _, variable := range c.Env {
+					require.True(t, settings[variable.Name] || temporal[variable.Name], "%s of %s: the binary knows no %s", values, p.object, variable.Name)
+					require.False(t, seen[variable.Name], "%s of %s: %s twice", values, p.object, variable.Name)
+					seen[variable.Name], set[variable.Name] = true, true
+				}
+			}
+		}
+	}
+	delete(settings, "TWTR_SQLITE_PATH") // pods have no disk to keep it on
+	for variable := range settings {
+		require.True(t, set[variable], "%s is set by no file of testdata: add its setting to settings in values.schema.json, and in testdata/everything.yaml", variable)
+	}
+}
+
+func TestSecretsAreNamedAndNeverMade(t *testing.T) {
+	forEachValueSet(t, func(t *testing.T, objects []object) {
+		require.Empty(t, ofKind(objects, "Secret"))
+		for _, p := range pods(objects) {
+			for _, c := range p.containers() {
+				for _, variable := range c.Env {
+					for _, word := range []string{"KEYS", "SEAL_KEY", "API_KEY", "PASSWORD", "USERNAME"} {
+						if strings.HasSuffix(variable.Name, word) {
+							require.Empty(t, variable.Value, "%s of %s", variable.Name, p.object)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestEveryPodIsRestricted(t *testing.T) {
+	forEachValueSet(t, func(t *testing.T, objects []object) {
+		accounts := map[string]bool{"": true} // the namespace's own: of a hook, and of the test
+		for _, account := range ofKind(objects, "ServiceAccount") {
+			require.Equal(t, false, account["automountServiceAccountToken"], account)
+			accounts[account.name()] = true
+		}
+		for _, p := range pods(objects) {
+			require.True(t, accounts[p.Spec.ServiceAccountName], p.object)
+			require.Equal(t, new(bool), p.Spec.AutomountServiceAccountToken, p.object)
+			require.Equal(t, new(bool), p.Spec.EnableServiceLinks, p.object)
+			require.True(t, p.Spec.SecurityContext.RunAsNonRoot, p.object)
+			require.NotZero(t, p.Spec.SecurityContext.RunAsUser, p.object)
+			require.Equal(t, "RuntimeDefault", p.Spec.SecurityContext.SeccompProfile.Type, p.object)
+			require.False(t, p.Spec.HostNetwork || p.Spec.HostPID || p.Spec.HostIPC, p.object)
+			for _, volume := range p.Spec.Volumes {
+				require.NotContains(t, volume, "hostPath", p.object)
+			}
+			for _, c := range p.containers() {
+				require.Equal(t, new(bool), c.SecurityContext.AllowPrivilegeEscalation, p.object)
+				require.True(t, c.SecurityContext.ReadOnlyRootFilesystem, p.object)
+				require.False(t, c.SecurityContext.Privileged, p.object)
+				require.Equal(t, []string{"ALL"}, c.SecurityContext.Capabilities.Drop, p.object)
+				require.Empty(t, c.SecurityContext.Capabilities.Add, p.object)
+				require.Contains(t, c.Resources.Requests, "cpu", p.object)
+				require.Contains(t, c.Resources.Requests, "memory", p.object)
+				require.Contains(t, c.Resources.Limits, "memory", p.object)
+				require.NotRegexp(t, `:latest$|^[^:@]+$`, c.Image, p.object)
+			}
+		}
+	})
+}
+
+func TestEveryPodWaitsIsProbedAndHasTimeToDrain(t *testing.T) {
+	var least int
+	file(t, "values.schema.json")[0].into("definitions.component.properties.terminationGracePeriodSeconds.minimum", &least)
+	forEachValueSet(t, func(t *testing.T, objects []object) {
+		for _, p := range pods(ofKind(objects, "Deployment", "WorkerDeployment")) {
+			require.Equal(t, "wait", p.Spec.InitContainers[0].Args[0], p.object)
+			c := p.Spec.Containers[0]
+			for path, probes := range map[string][]*probe{"/healthz": {c.StartupProbe, c.LivenessProbe}, "/readyz": {c.ReadinessProbe}} {
+				for _, probe := range probes {
+					require.Equal(t, path, probe.HTTPGet.Path, p.object)
+					require.Equal(t, c.Ports[0].Name, probe.HTTPGet.Port, p.object)
+				}
+			}
+			drain := workers.DrainTimeout
+			if c.Args[0] == "api" {
+				drain = cmd.HTTPDrain
+				require.Positive(t, c.Lifecycle.PreStop.Sleep.Seconds)
+			}
+			for _, grace := range []int{p.Spec.TerminationGracePeriodSeconds, least} {
+				require.Greater(t, grace, c.Lifecycle.PreStop.Sleep.Seconds+int(drain.Seconds()), p.object)
+			}
+		}
+		for _, p := range pods(ofKind(objects, "StatefulSet")) {
+			require.Equal(t, []string{"nodetool", "drain"}, p.Spec.Containers[0].Lifecycle.PreStop.Exec.Command)
+			require.NotNil(t, p.Spec.Containers[0].ReadinessProbe)
+		}
+	})
+}
+
+func TestTheMigrationComesFirstWithoutAWayToWaitForItself(t *testing.T) {
+	// Cassandra is there: a hook, and everything that it needs is a hook, too.
+	objects := render(t, "external")
+	job := find(t, objects, "Job", "twtr-migrate")
+	policy := find(t, objects, "NetworkPolicy", "twtr-migrate")
+	for _, o := range []object{job, policy} {
+		require.Equal(t, "pre-install,pre-upgrade", o.labels("metadata.annotations")["helm.sh/hook"], o)
+	}
+	require.Less(t, policy.labels("metadata.annotations")["helm.sh/hook-weight"], job.labels("metadata.annotations")["helm.sh/hook-weight"])
+	require.Empty(t, pods([]object{job})[0].Spec.ServiceAccountName)
+	require.Equal(t, []string{"migrate", "--timeout=5m"}, pods([]object{job})[0].Spec.Containers[0].Args)
+
+	// Cassandra is installed together with it: no hook at all, or neither would ever begin.
+	for _, o := range render(t, "defaults") {
+		if o.kind() != "Pod" {
+			require.NotContains(t, o.labels("metadata.annotations"), "helm.sh/hook", o)
+		}
+	}
+	find(t, render(t, "defaults"), "Job", "twtr-migrate-1")
+}
+
+func TestSelectorsSelect(t *testing.T) {
+	selects := func(selector, labels map[string]string) bool {
+		for key, value := range selector {
+			if labels[key] != value {
+				return false
+			}
+		}
+		return len(selector) > 0
+	}
+	forEachValueSet(t, func(t *testing.T, objects []object) {
+		all := pods(objects)
+		// Whom a policy is for, and that all others are for somebody.
+		policies := map[string][]string{}
+		for _, o := range ofKind(objects, "NetworkPolicy") {
+			var types []string
+			var in []struct{ Values []string }
+			o.into("spec.policyTypes", &types)
+			o.into("spec.podSelector.matchExpressions", &in)
+			for _, p := range all {
+				if !selects(o.labels("spec.podSelector.matchLabels"), p.Metadata.Labels) ||
+					len(in) > 0 && !slices.Contains(in[0].Values, p.Metadata.Labels["twtr-dev.com/role"]) {
+					continue
+				}
+				policies[p.object.name()] = append(policies[p.object.name()], types...)
+			}
+		}
+		for _, p := range all {
+			if p.object.kind() != "Pod" { // the test's
+				require.ElementsMatch(t, []string{"Ingress", "Egress"}, policies[p.object.name()], p.object)
+			}
+		}
+		for _, o := range ofKind(objects, "Service", "PodDisruptionBudget") {
+			selector := o.labels("spec.selector.matchLabels")
+			if o.kind() == "Service" {
+				selector = o.labels("spec.selector")
+			}
+			var names []string
+			for _, p := range all {
+				if selects(selector, p.Metadata.Labels) {
+					names = append(names, p.object.name())
+				}
+			}
+			if o.name() == "twtr-workers" {
+				require.Greater(t, len(names), 1)
+			} else {
+				require.Equal(t, []string{o.name()}, names, o)
+			}
+		}
+		for _, o := range ofKind(objects, "Deployment") {
+			require.True(t, selects(o.labels("spec.selector.matchLabels"), o.labels("spec.template.metadata.labels")), o)
+		}
+		for _, o := range ofKind(objects, "HorizontalPodAutoscaler", "ScaledObject") {
+			deployment := find(t, objects, "Deployment", o.text("spec.scaleTargetRef.name"))
+			require.NotContains(t, deployment["spec"], "replicas", "%s is scaled by another", deployment)
+		}
+	})
+}
+
+func TestTheNetworkIsClosedButForWhatIsNeeded(t *testing.T) {
+	rules := func(objects []object, name, direction, want string) {
+		t.Helper()
+		var rules any
+		find(t, objects, "NetworkPolicy", name).into("spec."+direction, &rules)
+		got, err := json.Marshal(rules)
+		require.NoError(t, err)
+		wanted, err := yaml.YAMLToJSON([]byte(want))
+		require.NoError(t, err)
+		require.JSONEq(t, string(wanted), string(got), name)
+	}
+	dns := "{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}"
+	objects := render(t, "external")
+	rules(objects, "twtr-workers", "ingress", "null")
+	rules(objects, "twtr-api", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
+		"{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: traefik}}}, "+
+		"{podSelector: {matchLabels: {app.kubernetes.io/name: twtr, app.kubernetes.io/instance: twtr, app.kubernetes.io/component: test}}}]}]")
+	cassandra := "{ports: [{port: 9042, protocol: TCP}, {port: 9142, protocol: TCP}], to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: cassandra}}}]}"
+	temporal := "{ports: [{port: 7234, protocol: TCP}], to: [{ipBlock: {cidr: 192.0.2.0/24}}]}"
+	rules(objects, "twtr-egress", "egress", "["+dns+", "+cassandra+", "+temporal+"]")
+	rules(objects, "twtr-migrate", "egress", "["+dns+", "+cassandra+"]")
+
+	rules(render(t, "everything"), "twtr-workers", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
+		"{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}]")
+}
+
+func TestEachVersionOfTheWorkersHasItsOwnPods(t *testing.T) {
+	versions := map[string]string{}
+	for _, p := range pods(ofKind(render(t, "versioned"), "Deployment")) {
+		for _, variable := range p.Spec.Containers[0].Env {
+			if variable.Name == "TWTR_WORKER_BUILD_ID" {
+				versions[p.object.name()] = variable.Value
+				require.Equal(t, "twtr:"+variable.Value, p.Spec.Containers[0].Image)
+			}
+		}
+	}
+	require.Len(t, versions, 3*len(workers.Domains()))
+	require.Equal(t, "v3", versions["twtr-feeds"])
+	require.Equal(t, "v2.1", versions["twtr-feeds-v2-1"])
+	require.Equal(t, "v2.0_rc1", versions["twtr-feeds-v2-0-rc1"])
+
+	objects := render(t, "controller")
+	require.Len(t, ofKind(objects, "Deployment"), 1, "the API's")
+	require.Len(t, ofKind(objects, "WorkerDeployment"), len(workers.Domains()))
+	for _, o := range ofKind(objects, "WorkerDeployment") {
+		require.Equal(t, find(t, objects, "Connection", "twtr-temporal").name(), o.text("spec.workerOptions.connectionRef.name"))
+	}
+}
+
+func TestAWrongValueIsRefusedWithAClearMessage(t *testing.T) {
+	helm := tool(t, "HELM", "helm")
+	for _, wrong := range []struct{ set, message string }{
+		{"replicas=3", `additional properties 'replicas' not allowed`},
+		{"workers.likes.replicas=1", `at '/workers': additional properties 'likes' not allowed`},
+		{"api.replicas=two", `at '/api/replicas': got string, want integer`},
+		{"ingress.host=http://twtr-dev.com", `at '/ingress/host': 'http://twtr-dev.com' does not match pattern`},
+		{"temporal.address=temporal", `at '/temporal/address': 'temporal' does not match pattern`},
+		{"auth.existingSecret=", `at '/auth/existingSecret': minLength: got 0, want 1`},
+		{"settings.log\\.lebel=debug", `at '/settings': additional properties 'log.lebel' not allowed`},
+		{"workers.feeds.autoscaling.type=both", `at '/workers/feeds/autoscaling/type': value must be one of 'none', 'hpa', 'keda'`},
+		{"workers.feeds.autoscaling.minReplicas=0", `at '/workers/feeds/autoscaling/minReplicas': minimum: got 0, want 1`},
+		{"api.autoscaling.type=keda", `at '/api/autoscaling/type': value must be one of 'none', 'hpa'`},
+		{"versioning.deploymentName=a.b", `at '/versioning/deploymentName': 'a.b' does not match pattern`},
+		{"api.terminationGracePeriodSeconds=10", `minimum: got 10, want 15`},
+		{"pods.autoscaling.type=keda", `the API has no task queue: KEDA scales workers only`},
+		{"cassandra.hosts={a}", `cassandra: either hosts of yours, or bundled.enabled; not both`},
+		{"cassandra.bundled.enabled=false", `cassandra.hosts is empty: name yours, or set bundled.enabled`},
+		{"cassandra.bundled.enabled=false,cassandra.hosts={a}", `cassandra.replication is empty`},
+		{"temporal.tls.existingSecret=a", `temporal.tls.existingSecret is of use only with temporal.tls.enabled`},
+		{"temporal.tls.enabled=true,workers.feeds.autoscaling.type=keda", `KEDA and the worker controller use TLS only with an API key or a client certificate`},
+		{"versioning.enabled=true,versioning.controller.enabled=true,workers.feeds.autoscaling.type=hpa", `each version has a Deployment of its own, which neither an HPA nor KEDA knows of`},
+		{"versioning.enabled=true,versioning.controller.enabled=true,versioning.previous={v1}", `versioning.previous: the controller keeps earlier versions by itself`},
+	} {
+		_, stderr, failed := run(t, helm, "template", "twtr", ".", "--kube-version", kubeVersion, "--set", wrong.set)
+		require.True(t, failed, wrong.set)
+		require.Contains(t, stderr, wrong.message, wrong.set)
+	}
+}
+
+// NOTES.txt is rendered only by an installation, for which there must be a cluster; here it is made a manifest.
+func TestTheNotesAreRendered(t *testing.T) {
+	helm, chart := tool(t, "HELM", "helm"), t.TempDir()
+	require.NoError(t, os.CopyFS(chart, os.DirFS(".")))
+	notes, err := os.ReadFile("templates/NOTES.txt")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(chart, "notes"), notes, 0o600))
+	manifest := `notes: {{ tpl (.Files.Get "notes") . | quote }}`
+	require.NoError(t, os.WriteFile(filepath.Join(chart, "templates", "notes.yaml"), []byte(manifest), 0o600))
+	for _, values := range valueSets(t) {
+		out := parse(t, template(t, helm, chart, "-f", filepath.Join("testdata", values+".yaml"), "-s", "templates/notes.yaml"))
+		require.Regexp(t, `curl https?://twtr-dev.com/healthz`, out[0].text("notes"))
+	}
+}

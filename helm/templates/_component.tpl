@@ -1,0 +1,214 @@
+{{/* The API or one worker, with what belongs to it: its Deployment, autoscaler, disruption budget and service account. Of:
+  root        $
+  name        its component
+  domain      a worker's, which is its task queue; "" for the API
+  tag         of the image
+  build       a worker's version, "" if workers are unversioned
+  args        of the binary
+  port        where it serves /healthz, /readyz and /metrics
+  env         what it has beside the common variables
+  pause       seconds between the moment it is taken out of the Service and SIGTERM; 0 where nothing is sent to it
+  values      its own, over those of pods */}}
+{{- define "twtr.component" -}}
+{{- $root := .root }}
+{{- $values := mergeOverwrite (deepCopy $root.Values.pods) (deepCopy .values) }}
+{{- $fullname := printf "%s-%s" (include "twtr.fullname" $root) .name }}
+{{- $labels := include "twtr.labels" (list $root .name) }}
+{{- $selector := include "twtr.selector" (list $root .name) }}
+{{- $scaling := $values.autoscaling }}
+{{- $versioning := $root.Values.versioning }}
+{{- $controlled := and .domain $versioning.enabled $versioning.controller.enabled }}
+{{- if and (not .domain) (eq $scaling.type "keda") }}{{ fail "autoscaling.type: the API has no task queue: KEDA scales workers only; say api.autoscaling.type" }}{{ end }}
+{{- if and $controlled (ne $scaling.type "none") }}{{ fail "versioning.controller: each version has a Deployment of its own, which neither an HPA nor KEDA knows of; autoscaling.type must be none" }}{{ end }}
+{{- $template := include "twtr.podTemplate" (merge (dict "values" $values "fullname" $fullname "selector" $selector "controlled" $controlled) .) }}
+apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: {{ $fullname }}
+  labels: {{- $labels | nindent 4 }}
+automountServiceAccountToken: false
+---
+{{- if $controlled }}
+apiVersion: temporal.io/v1alpha1
+kind: WorkerDeployment
+metadata:
+  name: {{ $fullname }}
+  labels: {{- $labels | nindent 4 }}
+spec:
+  replicas: {{ $values.replicas }}
+  workerOptions:
+    connectionRef: {name: {{ include "twtr.fullname" $root }}-temporal}
+    temporalNamespace: {{ $root.Values.temporal.namespace | quote }}
+  rollout: {{- toYaml $versioning.controller.rollout | nindent 4 }}
+  sunset: {{- toYaml $versioning.controller.sunset | nindent 4 }}
+  template: {{- $template | nindent 4 }}
+{{- else }}
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  name: {{ $fullname }}
+  labels: {{- $labels | nindent 4 }}
+spec:
+  {{- if eq $scaling.type "none" }}
+  replicas: {{ $values.replicas }}
+  {{- end }}
+  selector:
+    matchLabels: {{- $selector | nindent 6 }}
+  strategy:
+    rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
+  template: {{- $template | nindent 4 }}
+{{- end }}
+{{- if $values.podDisruptionBudget.enabled }}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata:
+  name: {{ $fullname }}
+  labels: {{- $labels | nindent 4 }}
+spec:
+  maxUnavailable: {{ $values.podDisruptionBudget.maxUnavailable }}
+  selector:
+    matchLabels: {{- $selector | nindent 6 }}
+{{- end }}
+{{- if eq $scaling.type "hpa" }}
+---
+apiVersion: autoscaling/v2
+kind: HorizontalPodAutoscaler
+metadata:
+  name: {{ $fullname }}
+  labels: {{- $labels | nindent 4 }}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: {{ $fullname }}}
+  minReplicas: {{ $scaling.minReplicas }}
+  maxReplicas: {{ $scaling.maxReplicas }}
+  metrics:
+    - type: Resource
+      resource: {name: cpu, target: {type: Utilization, averageUtilization: {{ $scaling.cpuPercent }}}}
+{{- else if eq $scaling.type "keda" }}
+---
+apiVersion: keda.sh/v1alpha1
+kind: ScaledObject
+metadata:
+  name: {{ $fullname }}
+  labels: {{- $labels | nindent 4 }}
+spec:
+  scaleTargetRef: {name: {{ $fullname }}}
+  minReplicaCount: {{ $scaling.minReplicas }}
+  maxReplicaCount: {{ $scaling.maxReplicas }}
+  triggers:
+    - type: temporal
+      metadata:
+        endpoint: {{ $root.Values.temporal.address | quote }}
+        namespace: {{ $root.Values.temporal.namespace | quote }}
+        taskQueue: {{ .domain }}
+        queueTypes: workflow,activity
+        targetQueueSize: {{ $scaling.queueSize | quote }}
+        {{- if .build }}
+        workerDeploymentName: {{ $versioning.deploymentName | quote }}
+        workerDeploymentBuildId: {{ .build | quote }}
+        {{- end }}
+        {{- with $root.Values.temporal.tls.serverName }}
+        tlsServerName: {{ . | quote }}
+        {{- end }}
+      {{- if include "twtr.kedaSecrets" $root }}
+      authenticationRef: {name: {{ include "twtr.fullname" $root }}-temporal}
+      {{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "twtr.podTemplate" -}}
+{{- $root := .root }}
+{{- $tls := $root.Values.temporal.tls }}
+{{- $mounts := and $tls.enabled $tls.existingSecret -}}
+metadata:
+  labels:
+    {{- .selector | nindent 4 }}
+    twtr-dev.com/role: {{ ternary "worker" "api" (ne .domain "") }}
+  {{- with .values.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+spec:
+  serviceAccountName: {{ .fullname }}
+  {{- include "twtr.pod" (list $root 65532) | nindent 2 }}
+  terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
+  {{- with .values.priorityClassName }}
+  priorityClassName: {{ . }}
+  {{- end }}
+  {{- with .values.nodeSelector }}
+  nodeSelector: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.tolerations }}
+  tolerations: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.affinity }}
+  affinity: {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .values.topologySpread }}
+  topologySpreadConstraints:
+    {{- range . }}
+    - topologyKey: {{ .topologyKey }}
+      maxSkew: {{ .maxSkew }}
+      whenUnsatisfiable: {{ .whenUnsatisfiable }}
+      labelSelector:
+        matchLabels: {{- $.selector | nindent 10 }}
+      # Each revision for itself: else a rollout spreads its pods around those that are about to go.
+      matchLabelKeys: [pod-template-hash]
+    {{- end }}
+  {{- end }}
+  initContainers:
+    - name: wait
+      {{- include "twtr.image" (list $root .tag) | nindent 6 }}
+      args: [wait, --timeout={{ .values.waitTimeout }}]
+      env:
+        {{- include "twtr.cassandraEnv" $root | nindent 8 }}
+        {{- include "twtr.temporalEnv" $root | nindent 8 }}
+      resources: {{- toYaml .values.resources | nindent 8 }}
+      {{- include "twtr.containerSecurity" . | nindent 6 }}
+      {{- if $mounts }}
+      volumeMounts: [{name: temporal-client, mountPath: /etc/twtr/temporal, readOnly: true}]
+      {{- end }}
+  containers:
+    - name: twtr
+      {{- include "twtr.image" (list $root .tag) | nindent 6 }}
+      args: {{ toJson .args }}
+      ports: [{name: http, containerPort: {{ .port }}}]
+      env:
+        {{- include "twtr.cassandraEnv" $root | nindent 8 }}
+        {{- if not .controlled }}
+        {{- include "twtr.temporalEnv" $root | nindent 8 }}
+        {{- else if and $mounts $tls.ca }}
+        {{- /* The rest is the controller's to add. */}}
+        - {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/twtr/temporal/{{ $tls.ca }}}
+        {{- end }}
+        {{- include "twtr.secretEnv" (list "TWTR_SEAL_KEY" $root.Values.seal.existingSecret $root.Values.seal.key) | nindent 8 }}
+        {{- .env | nindent 8 }}
+        {{- range $key, $value := $root.Values.settings }}
+        - {name: TWTR_{{ $key | replace "." "_" | upper }}, value: {{ $value | toString | quote }}}
+        {{- end }}
+      resources: {{- toYaml .values.resources | nindent 8 }}
+      {{- include "twtr.containerSecurity" . | nindent 6 }}
+      startupProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 2
+        failureThreshold: 30
+      livenessProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 10
+        timeoutSeconds: 3
+      # Patient: a short outage of the store or of Temporal is answered by the API itself, in its own words.
+      readinessProbe:
+        httpGet: {path: /readyz, port: http}
+        periodSeconds: 5
+        timeoutSeconds: 5
+        failureThreshold: 6
+      {{- if .pause }}
+      # Until every proxy has heard that this pod gets no more requests.
+      lifecycle: {preStop: {sleep: {seconds: {{ .pause }}}}}
+      {{- end }}
+      {{- if $mounts }}
+      volumeMounts: [{name: temporal-client, mountPath: /etc/twtr/temporal, readOnly: true}]
+      {{- end }}
+  {{- if $mounts }}
+  volumes: [{name: temporal-client, secret: {secretName: {{ $tls.existingSecret }}}}]
+  {{- end }}
+{{- end }}
