@@ -75,6 +75,30 @@ down: ## stop them (data stays)
 logs: ## show what they log
 	@scripts/compose.sh logs
 
+.PHONY: setup-k8s
+setup-k8s: ## prepare a Kubernetes cluster: namespace twtr-dev, and an account that may deploy there
+	@scripts/setup-k8s.sh
+
+.PHONY: helm-install
+helm-install: ## install the chart: ARGS='-f values.yaml --set image.tag=v1' (NAMESPACE twtr-dev, RELEASE twtr)
+	@scripts/helm.sh install $(ARGS)
+
+.PHONY: helm-upgrade
+helm-upgrade: ## upgrade it; values that were set stay set
+	@scripts/helm.sh upgrade $(ARGS)
+
+.PHONY: helm-debug
+helm-debug: ## show what would be installed; needs no cluster
+	@scripts/helm.sh debug $(ARGS)
+
+.PHONY: helm-purge
+helm-purge: ## uninstall it; the data stays
+	@scripts/helm.sh purge $(ARGS)
+
+.PHONY: helm-test
+helm-test: ## check the chart: lint, Kubernetes' schemas, and what must hold of it; needs no cluster
+	@scripts/helm.sh test
+
 .PHONY: clean
 clean: ## remove what was built (not the data in .twtr/)
 	rm -rf bin
