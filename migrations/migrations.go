@@ -43,6 +43,9 @@ func Up(engine string, driver database.Driver) error {
 	if err != nil && !errors.Is(err, migrate.ErrNilVersion) {
 		return err
 	}
+	if int(version) > Latest(engine) { // a newer program's, which only added to it
+		return Check(engine, int(version), dirty)
+	}
 	if dirty { // an earlier run died in the middle of this version: again from the one before it
 		before := int(version) - 1
 		if before == 0 {
