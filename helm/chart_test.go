@@ -349,6 +349,11 @@ func TestTheNetworkIsClosedButForWhatIsNeeded(t *testing.T) {
 
 	rules(render(t, "everything"), "twtr-workers", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
 		"{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}]")
+	// An empty list lets nobody in; an empty `from` would be everybody.
+	objects = render(t, "everything", "--set", "networkPolicy.metricsFrom=null,networkPolicy.ingressFrom=null")
+	rules(objects, "twtr-workers", "ingress", "null")
+	rules(objects, "twtr-api", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
+		"{podSelector: {matchLabels: {app.kubernetes.io/name: twtr, app.kubernetes.io/instance: twtr, app.kubernetes.io/component: test}}}]}]")
 }
 
 func TestEachVersionOfTheWorkersHasItsOwnPods(t *testing.T) {

@@ -101,11 +101,13 @@ case ${1:-} in
   manifests | kubectl apply -f - || die "the cluster of context $context did not take it"
   cat <<END
 
-To be that account for a day, with a kubeconfig of its own:
+To be that account for a day, by a kubeconfig of its own:
 
+  TOKEN=\$(kubectl -n $NAMESPACE create token $ACCOUNT --duration 24h)
+  kubectl config view --raw --minify --flatten > $ACCOUNT.kubeconfig
   export KUBECONFIG=\$PWD/$ACCOUNT.kubeconfig
-  kubectl --kubeconfig ~/.kube/config config view --raw --minify --flatten > \$KUBECONFIG
-  kubectl config set-credentials $ACCOUNT --token \$(kubectl -n $NAMESPACE create token $ACCOUNT --duration 24h)
+  kubectl config unset users
+  kubectl config set-credentials $ACCOUNT --token "\$TOKEN"
   kubectl config set-context --current --user $ACCOUNT --namespace $NAMESPACE
 
 Then see docs/deploy.md; make helm-install needs nothing more of an administrator.
