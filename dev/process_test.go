@@ -17,11 +17,12 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	sqltool "go.temporal.io/server/tools/sql"
 
 	"github.com/twtr-dev/twtr/cmd"
 )
 
-// asEnv makes the test binary one of ours: dev or twtr.
+// asEnv makes the test binary one of ours, dev or twtr, or one of Temporal's.
 const asEnv = "TWTR_TEST_AS"
 
 func TestMain(m *testing.M) {
@@ -32,6 +33,13 @@ func TestMain(m *testing.M) {
 		os.Exit(cmd.Execute(ctx, newRoot(), os.Args[1:], os.Stdout, os.Stderr))
 	case "twtr":
 		os.Exit(cmd.Main(os.Args[1:], "test", os.Stdout, os.Stderr))
+	case "temporal-server":
+		os.Exit(temporalServer())
+	case "temporal-sql-tool":
+		if sqltool.RunTool(os.Args) != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
 	}
 	os.Exit(m.Run())
 }

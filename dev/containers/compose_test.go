@@ -1,0 +1,133 @@
+package containers
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/compose-spec/compose-go/v2/cli"
+	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/contrib/envconfig"
+
+	"github.com/twtr-dev/twtr/cmd"
+	"github.com/twtr-dev/twtr/workers"
+)
+
+// secrets are those that make up puts into .env.
+var secrets = []string{"TWTR_AUTH_KEYS=the-auth-keys", "TWTR_SEAL_KEY=the-seal-key", "POSTGRES_PASSWORD=the-password"}
+
+func compose(t *testing.T, env ...string) (*types.Project, error) {
+	options, err := cli.NewProjectOptions([]string{root + "/docker-compose.yml"}, cli.WithEnv(env))
+	require.NoError(t, err)
+	return options.LoadProject(t.Context())
+}
+
+func load(t *testing.T) *types.Project {
+	project, err := compose(t, secrets...)
+	require.NoError(t, err)
+	return project
+}
+
+// ours reports whether the service is a process of the binary.
+func ours(s types.ServiceConfig) bool { return s.Image == "twtr:compose" }
+
+func TestComposeRunsEachProcessOnceWithSettingsThatItHas(t *testing.T) {
+	var commands []string
+	for name, s := range load(t).Services {
+		if !ours(s) {
+			continue
+		}
+		requireCommand(t, s.Command)
+		commands = append(commands, strings.Join(s.Command, " "))
+		for variable := range s.Environment {
+			require.True(t, slices.Contains(slices.Collect(maps.Values(cmd.EnvironmentVariables())), variable) || knownToTemporal(variable),
+				"%s: nobody reads %s", name, variable)
+		}
+	}
+	want := []string{"api", "migrate"}
+	for _, domain := range workers.Domains() {
+		want = append(want, "worker "+domain)
+	}
+	require.ElementsMatch(t, want, commands)
+}
+
+// asked is an environment that notes what it is asked for.
+type asked map[string]bool
+
+func (a asked) Environ() []string { return nil }
+
+func (a asked) LookupEnv(name string) (string, bool) {
+	a[name] = true
+	return "", false
+}
+
+// knownToTemporal reports whether Temporal's own convention has a variable of that name.
+func knownToTemporal(name string) bool {
+	a := asked{}
+	_, err := envconfig.LoadClientOptions(envconfig.LoadClientOptionsRequest{EnvLookup: a})
+	return err == nil && a[name]
+}
+
+func TestComposeStartsInTheOrderOfHealth(t *testing.T) {
+	project := load(t)
+	for name, s := range project.Services {
+		for need, dependency := range s.DependsOn {
+			other := project.Services[need]
+			want := types.ServiceConditionHealthy
+			if other.Restart == "" { // it runs to its end
+				want = types.ServiceConditionCompletedSuccessfully
+			} else {
+				require.True(t, ours(other) || other.HealthCheck != nil, need)
+			}
+			require.Equal(t, want, dependency.Condition, "%s needs %s", name, need)
+		}
+		if ours(s) && s.Restart != "" {
+			require.Contains(t, s.DependsOn, "migrate", name)
+			require.Contains(t, s.DependsOn, "temporal-namespace", name)
+		}
+	}
+	require.Contains(t, project.Services["migrate"].DependsOn, "cassandra")
+}
+
+func TestComposeTakesItsSecretsFromTheEnvironmentAlone(t *testing.T) {
+	for i, secret := range secrets {
+		name, _, _ := strings.Cut(secret, "=")
+		_, err := compose(t, slices.Delete(slices.Clone(secrets), i, i+1)...)
+		require.ErrorContains(t, err, name)
+		require.ErrorContains(t, err, "make up makes one in .env")
+	}
+	secretive := regexp.MustCompile(`KEY|PASS|PWD|SECRET|TOKEN`)
+	for name, s := range load(t).Services {
+		for variable, value := range s.Environment {
+			if secretive.MatchString(variable) {
+				require.Regexp(t, `^the-(auth-keys|seal-key|password)$`, *value, "%s: %s", name, variable)
+			}
+		}
+	}
+}
+
+func TestComposePinsItsImagesAndListensOnThisMachineOnly(t *testing.T) {
+	project := load(t)
+	cassandra, err := os.ReadFile(root + "/scripts/cassandra.sh")
+	require.NoError(t, err)
+	version := regexp.MustCompile(`(?m)^VERSION=(.+)$`).FindSubmatch(cassandra)[1]
+	require.Equal(t, "cassandra:"+string(version), project.Services["cassandra"].Image, "the one that the tests run on")
+	for name, s := range project.Services {
+		if !ours(s) {
+			require.Regexp(t, `^[a-z/-]+:\d+\.\d+(\.\d+)?$`, s.Image, name)
+		}
+		require.NotContains(t, s.Image, "auto-setup")
+		require.NotContains(t, s.Image, "bitnami")
+		for _, port := range s.Ports {
+			require.Equal(t, "127.0.0.1", port.HostIP, name)
+		}
+	}
+	require.Equal(t, project.Services["temporal"].Image, strings.Replace(project.Services["temporal-schema"].Image, "admin-tools", "server", 1))
+	api := project.Services["api"].Ports[0]
+	require.Equal(t, cmd.NewRoot("").PersistentFlags().Lookup("http-addr").DefValue, ":"+api.Published)
+	require.EqualValues(t, 3002, api.Target)
+}

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# A PostgreSQL for a test, on 127.0.0.1, with data that is thrown away.
+#   scripts/postgres.sh start PORT   returns when it answers, and prints its directory; its user temporal needs no password
+#   scripts/postgres.sh stop DIR     removes that, too
+# Where there is none, Debian's is installed, if root runs this.
+set -euo pipefail
+
+die() {
+  echo "postgres.sh: $*" >&2
+  exit 1
+}
+
+case "${1:-} $#" in
+'start 2' | 'stop 2') ;;
+*)
+  sed -n 2,5p "$0"
+  exit 2
+  ;;
+esac
+
+# The newest of Debian's, which are not in the PATH, or else what is.
+bin() {
+  local dirs
+  dirs=$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -name initdb 2>/dev/null | sort -V)
+  if [ -n "$dirs" ]; then
+    dirname "$(tail -n 1 <<<"$dirs")"
+  elif command -v initdb >/dev/null; then
+    dirname "$(command -v initdb)"
+  fi
+}
+
+install() {
+  if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
+    die "needs PostgreSQL: initdb is missing (on Debian: apt-get install postgresql)"
+  fi
+  echo "installing PostgreSQL (once)" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq >&2
+  apt-get install -qq -y --no-install-recommends postgresql-common >&2
+  # Else the package would start a cluster of its own, at the usual port.
+  sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+  apt-get install -qq -y --no-install-recommends postgresql >&2
+}
+
+[ -n "$(bin)" ] || install
+bin=$(bin)
+# PostgreSQL refuses to be root.
+as=()
+if [ "$(id -u)" = 0 ]; then as=(runuser -u postgres --); fi
+cd / # where its user may be
+
+case $1 in
+start)
+  # Of its user's own making: one of root's, below a test's, it might not reach.
+  data=$("${as[@]}" mktemp -d /tmp/twtr-postgres.XXXXXX)
+  "${as[@]}" "$bin/initdb" --pgdata "$data" --username temporal --auth trust --encoding UTF8 --locale C >/dev/null
+  "${as[@]}" "$bin/pg_ctl" --pgdata "$data" --log "$data/log" --wait --silent \
+    --options "-h 127.0.0.1 -p $2 -c unix_socket_directories= -c fsync=off" start >/dev/null ||
+    die "it does not start: $("${as[@]}" tail -n 3 "$data/log" | xargs)"
+  echo "$data"
+  ;;
+stop)
+  "${as[@]}" "$bin/pg_ctl" --pgdata "$2" --mode fast --wait --silent stop
+  rm -rf "$2"
+  ;;
+esac
