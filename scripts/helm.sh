@@ -73,5 +73,7 @@ test)
   PROMETHEUS_CRDS=$(scripts/tools.sh prometheus-crds)
   export HELM HELM4 KUBECTL_VALIDATE KEDA_CRDS PROMETHEUS_CRDS
   GOWORK=off REQUIRE_HELM=1 go test -count=1 ./helm/
+  # Its processes, started by what the manifests say: needs a Cassandra and PostgreSQL, and brings them.
+  GOWORK=off TWTR_TEST_CHART=1 go -C dev test -count=1 -run TestTheCharts .
   ;;
 esac
