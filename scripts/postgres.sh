@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # A PostgreSQL for a test, on 127.0.0.1, with data that is thrown away.
 #   scripts/postgres.sh start PORT   returns when it answers, and prints its directory; its user temporal needs no password
-#   scripts/postgres.sh stop DIR     removes that, too
+#   scripts/postgres.sh stop DIR     removes that, too; it also stops soon after whoever started it has ended
 # Where there is none, Debian's is installed, if root runs this.
 set -euo pipefail
 
@@ -47,6 +47,7 @@ bin=$(bin)
 # PostgreSQL refuses to be root.
 as=()
 if [ "$(id -u)" = 0 ]; then as=(runuser -u postgres --); fi
+self=$(realpath "$0")
 cd / # where its user may be
 
 case $1 in
@@ -57,6 +58,9 @@ start)
   "${as[@]}" "$bin/pg_ctl" --pgdata "$data" --log "$data/log" --wait --silent \
     --options "-h 127.0.0.1 -p $2 -c unix_socket_directories= -c fsync=off" start >/dev/null ||
     die "it does not start: $("${as[@]}" tail -n 3 "$data/log" | xargs)"
+  # shellcheck disable=SC2016 # its own variables
+  setsid bash -c 'while [ -e "$1/postmaster.pid" ]; do kill -0 "$2" || exec "$3" stop "$1"; sleep 1; done' \
+    - "$data" "$PPID" "$self" </dev/null >/dev/null 2>&1 &
   echo "$data"
   ;;
 stop)
