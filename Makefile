@@ -31,6 +31,14 @@ fuzz: ## fuzz what reads a request: cursors, tokens, bodies; 30 s each
 fuzz-api: ## have schemathesis try whether the API keeps to its OpenAPI description (needs Python)
 	@scripts/fuzz-api.sh
 
+.PHONY: bench
+bench: ## measure it beside the limits of what it stands on; writes bench/ (STORE=cassandra or sqlite, ONLY=regexp)
+	@STORE='$(STORE)' ONLY='$(ONLY)' scripts/bench.sh
+
+.PHONY: bench-smoke
+bench-smoke: ## run all benchmarks, small and short, to see that they work
+	GOWORK=off go -C dev run ./bench -smoke
+
 .PHONY: histories
 histories: ## record anew the workflow histories that the tests replay (after a change that no running workflow can meet)
 	mkdir -p workflows/testdata

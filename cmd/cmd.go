@@ -54,7 +54,7 @@ func NewRoot(version string) *cobra.Command {
 	}
 	s := NewSettings(root.PersistentFlags())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.Read() }
-	root.AddCommand(apiCommand(s), workerCommand(s), migrateCommand(s), waitCommand(s), configCommand(s), healthcheckCommand(s), rebuildFeedCommand(s), auditCommand(s), replayCommand(), versionCommand(version))
+	root.AddCommand(apiCommand(s), workerCommand(s), migrateCommand(s), waitCommand(s), configCommand(s), healthcheckCommand(s), generateCommand(s), rebuildFeedCommand(s), auditCommand(s), replayCommand(), versionCommand(version))
 	return root
 }
 

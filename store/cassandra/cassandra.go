@@ -27,14 +27,14 @@ type Config struct {
 	Password    string
 }
 
-// writesInFlight bounds the rows of deliveries that are under way to Cassandra at a time. More gave no more a second
+// writersAtATime bounds how many rows of deliveries are under way to Cassandra at a time. More gave no more a second
 // when it was measured (64 to 256 writers: 0.74 to 1.06 of the best), and only longer queues.
-const writesInFlight = 128
+const writersAtATime = 128
 
 // Store implements [twtr.Store] on one keyspace.
 type Store struct {
 	session *gocql.Session
-	writes  chan struct{}
+	writers chan struct{}
 }
 
 var _ twtr.Store = (*Store)(nil)
@@ -45,7 +45,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{session: session, writes: make(chan struct{}, writesInFlight)}
+	s := &Store{session: session, writers: make(chan struct{}, writersAtATime)}
 	version, dirty, err := s.version(ctx)
 	if err == nil {
 		err = migrations.Check("cassandra", version, dirty)

@@ -2,6 +2,7 @@ package cassandra
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 	"time"
 
@@ -31,8 +32,8 @@ const (
 // PutFeedItem implements [twtr.FeedStore].
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
 	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
-	return s.each(ctx, len(readers), func(ctx context.Context, i int) error {
-		return s.exec(ctx, insertFeedItem, readers[i], id, t.Username, t.Content, at)
+	return s.each(ctx, len(readers), insertFeedItem, func(q *gocql.Query, i int) error {
+		return q.Bind(readers[i], id, t.Username, t.Content, at).Exec()
 	})
 }
 
@@ -45,8 +46,9 @@ func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.T
 
 // DeleteFeedItem implements [twtr.FeedStore].
 func (s *Store) DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
-	return s.each(ctx, len(readers), func(ctx context.Context, i int) error {
-		return s.exec(ctx, deleteFeedItem, at.UnixMicro(), readers[i], gocql.UUID(tweetID))
+	id, micros := gocql.UUID(tweetID), at.UnixMicro()
+	return s.each(ctx, len(readers), deleteFeedItem, func(q *gocql.Query, i int) error {
+		return q.Bind(micros, readers[i], id).Exec()
 	})
 }
 
@@ -71,10 +73,14 @@ func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
 
 // HaveFeedItem implements [twtr.FeedStore].
 func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) (have []string, err error) {
-	has := make([]bool, len(readers))
-	err = s.each(ctx, len(readers), func(ctx context.Context, i int) (err error) {
-		var id gocql.UUID
-		has[i], err = s.one(ctx, gocql.LocalQuorum, selectFeedItem, []any{readers[i], gocql.UUID(tweetID)}, &id)
+	id, has := gocql.UUID(tweetID), make([]bool, len(readers))
+	err = s.each(ctx, len(readers), selectFeedItem, func(q *gocql.Query, i int) error {
+		var found gocql.UUID
+		err := q.Bind(readers[i], id).Scan(&found)
+		if errors.Is(err, gocql.ErrNotFound) {
+			return nil
+		}
+		has[i] = err == nil
 		return err
 	})
 	if err != nil {
@@ -88,23 +94,30 @@ func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []s
 	return have, nil
 }
 
-// each does n statements, one for each feed, because each feed is a partition of its own.
-func (s *Store) each(ctx context.Context, n int, do func(ctx context.Context, i int) error) error {
+// each runs a statement for n feeds, each of which is a partition of its own: do binds, and executes, the i-th.
+func (s *Store) each(ctx context.Context, n int, statement string, do func(q *gocql.Query, i int) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	var next atomic.Int64
-	g, ctx := errgroup.WithContext(ctx)
+	g, gctx := errgroup.WithContext(ctx)
+	query := func() *gocql.Query { return s.session.Query(statement).WithContext(gctx).Idempotent(true) }
 	for range min(writersPerCall, n) {
 		g.Go(func() error {
+			select {
+			case s.writers <- struct{}{}:
+				defer func() { <-s.writers }()
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+			q := query() // one for all, which spares some allocations for each
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				select {
-				case s.writes <- struct{}{}:
-				case <-ctx.Done():
-					return ctx.Err()
+				err := do(q, i)
+				if err != nil && gctx.Err() == nil {
+					// The driver counts the runs of a query as its tries, and doesn't try one that ran before again.
+					q = query()
+					err = do(q, i)
 				}
-				err := do(ctx, i)
-				<-s.writes
 				if err != nil {
 					return err
 				}
@@ -112,7 +125,7 @@ func (s *Store) each(ctx context.Context, n int, do func(ctx context.Context, i 
 			return nil
 		})
 	}
-	return g.Wait()
+	return fault(ctx, g.Wait())
 }
 
 // batches writes n rows of one partition.

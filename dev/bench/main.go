@@ -1,0 +1,106 @@
+// Command bench measures twtr on this machine, beside the limits of what it stands on, and writes a table, results.json
+// and a picture of each benchmark. docs/performance.md says how to read it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twtr-dev/twtr/cmd"
+)
+
+// asEnv makes this program the binary twtr: a worker whose memory is to be measured is a process of its own.
+const asEnv = "TWTR_BENCH_AS"
+
+// benchmark measures one thing; each is in its file.
+type benchmark struct {
+	name string
+	run  func(*bench) error
+}
+
+var benchmarks = []benchmark{
+	{"delivery", delivery},
+	{"sizes", sizes},
+	{"post", post},
+	{"feed", feed},
+	{"calls", calls},
+	{"lag", lag},
+	{"fairness", fairness},
+}
+
+func main() {
+	if os.Getenv(asEnv) != "" {
+		os.Exit(cmd.Main(os.Args[1:], "bench", os.Stdout, io.Discard))
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) error {
+	engine := flag.String("store", "sqlite", "sqlite, or cassandra at -hosts")
+	hosts := flag.String("hosts", "127.0.0.1", "Cassandra hosts, comma separated")
+	smoke := flag.Bool("smoke", false, "small sizes and short rounds, to see that everything works: the figures mean nothing")
+	only := flag.String("only", "", "a regular expression: the benchmarks to run")
+	out := flag.String("out", "", "directory for results.json and the pictures; empty: only the table")
+	flag.Parse()
+	chosen, err := regexp.Compile(*only)
+	if err != nil {
+		return err
+	}
+	b := &bench{ctx: ctx, engine: *engine, hosts: strings.Split(*hosts, ","), scale: full}
+	if *smoke {
+		b.scale = small
+	}
+	if err := b.start(); err != nil {
+		return errors.Join(err, b.stop())
+	}
+	for _, one := range benchmarks {
+		if !chosen.MatchString(one.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "%s: %s\n", time.Now().Format(time.TimeOnly), one.name)
+		b.results = append(b.results, result{Name: one.name})
+		if err := one.run(b); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", one.name, err), b.stop())
+		}
+		b.results[len(b.results)-1].print(os.Stdout)
+	}
+	if err := b.stop(); err != nil {
+		return err
+	}
+	if len(b.results) == 0 {
+		return fmt.Errorf("there is no benchmark %q", *only)
+	}
+	if *out == "" {
+		return nil
+	}
+	return b.write(*out)
+}
+
+// scale is how much is measured.
+type scale struct {
+	rounds    int           // each figure is the median of so many
+	round     time.Duration // of what is measured for some time
+	delivery  int           // followers
+	sizes     []int         // followers
+	samples   int           // of a latency that is measured one by one
+	celebrity int           // followers
+}
+
+var (
+	full  = scale{rounds: 5, round: 3 * time.Second, delivery: 40_000, sizes: []int{1_000, 10_000, 100_000, 1_000_000}, samples: 200, celebrity: 1_000_000}
+	small = scale{rounds: 1, round: 300 * time.Millisecond, delivery: 2_000, sizes: []int{100, 1_000, 21_000}, samples: 10, celebrity: 30_000}
+)
