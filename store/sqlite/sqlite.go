@@ -142,10 +142,19 @@ func Migrate(ctx context.Context, path string) error {
 	if err := migrations.Up("sqlite", target); err != nil {
 		return err
 	}
+	s, err := Open(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	return s.purge(ctx)
+}
+
+func (s *Store) purge(ctx context.Context) error {
 	before := time.Now().Add(-tombstoneLife).UnixMicro()
 	for _, purge := range []string{purgeSessions, purgeKeys, purgeTweets, purgeFollowers, purgeFollowings, purgeFeedItems} {
-		if _, err := db.ExecContext(ctx, purge, before); err != nil {
-			return fault(ctx, err)
+		if _, err := s.exec(ctx, purge, before); err != nil {
+			return err
 		}
 	}
 	return nil
