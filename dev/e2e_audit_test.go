@@ -1,8 +1,10 @@
 package main
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -10,19 +12,21 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/cmd"
 )
 
 // twtr runs a command of the binary against the stack, and returns its exit code and what it printed.
 func (s *stack) twtr(args ...string) (code int, output string) {
-	var stdout, stderr bytes.Buffer
-	code = cmd.Main(append(args, s.args...), "test", &stdout, &stderr)
-	return code, stdout.String() + stderr.String()
+	twtr := exec.Command(os.Args[0], append(args, s.args...)...)
+	twtr.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+s.temporal)
+	said, err := twtr.CombinedOutput()
+	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
+		s.t.Fatal(err)
+	}
+	return twtr.ProcessState.ExitCode(), string(said)
 }
 
 func TestAnAuditFindsWhatADeliveryLostAndRepairMendsIt(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *stack) {
-		t.Setenv("TEMPORAL_ADDRESS", s.temporal)
 		s.work()
 		ann := s.signUp("ann")
 		readers := s.seedFollowers("ann", 1200)
@@ -63,7 +67,6 @@ func TestAnAuditFindsWhatADeliveryLostAndRepairMendsIt(t *testing.T) {
 
 func TestAFeedIsRebuiltFromWhatItsReaderFollows(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *stack) {
-		t.Setenv("TEMPORAL_ADDRESS", s.temporal)
 		s.work()
 		bob := s.signUp("bob")
 		tokens := map[string]string{}

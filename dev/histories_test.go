@@ -22,7 +22,6 @@ func TestRecordHistories(t *testing.T) {
 		t.Skip("this records the histories for another test: make histories")
 	}
 	s := newStack(t, "sqlite")
-	t.Setenv("TEMPORAL_ADDRESS", s.temporal)
 	s.work("users", "tweets", "followers")
 	stopFeeds := s.work("feeds")
 	ann, bob := s.signUp("ann"), s.signUp("bob")

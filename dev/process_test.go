@@ -146,7 +146,7 @@ func TestThreeProcessesWorkAsOne(t *testing.T) {
 	require.NoError(t, migrate.Wait())
 	processes := []*process{start(t, dir, "twtr", env, "api"), start(t, dir, "twtr", env, "worker", "all")}
 	s := &stack{t: t, url: "http://" + api}
-	require.True(t, healthy(t.Context(), s.url))
+	requireHealthy(t, s.url)
 	check := start(t, dir, "twtr", env, "healthcheck")
 	require.NoError(t, check.Wait())
 
@@ -193,7 +193,7 @@ func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
 	addr := freeAddr(t)
 	worker := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal, "TWTR_WORKER_ADDR=" + addr, "TWTR_SEAL_KEY=" + strings.Repeat("s", 32)},
 		"worker", "users")
-	require.True(t, healthy(t.Context(), "http://"+addr))
+	requireHealthy(t, "http://"+addr)
 	get := func(path string) (int, string) {
 		response, err := http.Get("http://" + addr + path)
 		require.NoError(t, err)

@@ -35,16 +35,16 @@ type step struct {
 // who follows whom in the end, and what tweets there are, does not hang on who was quicker, and every feed is known.
 func TestEveryFeedIsWhatAModelSaysAfterAnySequence(t *testing.T) {
 	require.NoError(t, flag.Set("rapid.nofailfile", "true"))
+	require.NoError(t, flag.Set("rapid.checks", "10"))
 	// As many sequences at a time as keep the machine busy while workflows wait for their second sweep.
-	const sideBySide = 10
-	for engine, checks := range map[string]string{"sqlite": "20", "cassandra": "5"} {
+	for engine, sideBySide := range map[string]int{"sqlite": 20, "cassandra": 5} {
 		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
 			s := newStack(t, engine)
 			s.work()
 			c, err := client.Dial(client.Options{HostPort: s.temporal})
 			require.NoError(t, err)
 			t.Cleanup(c.Close)
-			require.NoError(t, flag.Set("rapid.checks", checks))
 			rapid.Check(t, func(rt *rapid.T) {
 				failures := make([]error, sideBySide)
 				var all sync.WaitGroup

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,6 +23,7 @@ import (
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/api/apitest"
 	"github.com/twtr-dev/twtr/cmd"
+	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/store/sqlite"
@@ -46,10 +46,13 @@ type stack struct {
 	secrets []string // tokens that the API gave
 }
 
-// onEachEngine runs a test on both stores, with settings given as flags.
+// onEachEngine runs a test on both stores, side by side because it mostly waits, with settings given as flags.
 func onEachEngine(t *testing.T, test func(*testing.T, *stack), flags ...string) {
 	for _, engine := range []string{"sqlite", "cassandra"} {
-		t.Run(engine, func(t *testing.T) { test(t, newStack(t, engine, flags...)) })
+		t.Run(engine, func(t *testing.T) {
+			t.Parallel()
+			test(t, newStack(t, engine, flags...))
+		})
 	}
 }
 
@@ -100,7 +103,7 @@ func newStack(t *testing.T, engine string, with ...string) *stack {
 	t.Cleanup(s.store.Close)
 
 	s.background(func(ctx context.Context) error { return s.process.ServeAPI(ctx) })
-	require.True(t, healthy(t.Context(), s.url))
+	requireHealthy(t, s.url)
 	return s
 }
 
@@ -127,10 +130,16 @@ func (s *stack) background(run func(context.Context) error) (stop func()) {
 }
 
 func freeAddr(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeaddr.Find(t.Context())
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return addr
+}
+
+// requireHealthy waits until an API answers there.
+func requireHealthy(t *testing.T, url string) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	require.True(t, healthy(ctx, url), "nobody answers at %s", url)
 }
 
 func dropKeyspace(t *testing.T, hosts, keyspace string) {

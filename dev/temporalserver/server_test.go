@@ -22,6 +22,8 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
 )
 
 const namespace = "twtr"
@@ -293,11 +295,9 @@ func get(t *testing.T, url string) (status int, contentType, body string) {
 }
 
 func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeaddr.Find(t.Context())
 	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // written is what a logger wrote, from any goroutine.
