@@ -27,25 +27,28 @@ type Config struct {
 	Password    string
 }
 
-// writersAtATime bounds how many rows of deliveries are under way to Cassandra at a time. More gave no more a second
-// when it was measured (64 to 256 writers: 0.74 to 1.06 of the best), and only longer queues.
-const writersAtATime = 128
+// batchesAtATime bounds how many batches of deliveries are under way to Cassandra at a time. More gave no more rows a
+// second when it was measured (docs/performance.md), and only longer queues.
+const batchesAtATime = 16
 
 // Store implements [twtr.Store] on one keyspace.
 type Store struct {
 	session *gocql.Session
-	writers chan struct{}
+	// route is the session's own policy, which knows what node a row is on.
+	route   gocql.HostSelectionPolicy
+	batches chan struct{}
 }
 
 var _ twtr.Store = (*Store)(nil)
 
 // Open connects to a keyspace that [Migrate] made.
 func Open(ctx context.Context, c Config) (*Store, error) {
-	session, err := c.connect(c.Keyspace)
+	cluster := c.cluster(c.Keyspace)
+	session, err := c.open(cluster)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{session: session, writers: make(chan struct{}, writersAtATime)}
+	s := &Store{session: session, route: cluster.PoolConfig.HostSelectionPolicy, batches: make(chan struct{}, batchesAtATime)}
 	version, dirty, err := s.version(ctx)
 	if err == nil {
 		err = migrations.Check("cassandra", version, dirty)
@@ -59,6 +62,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 
 // connect opens a session, on no keyspace if that is empty.
 func (c Config) connect(keyspace string) (*gocql.Session, error) {
+	return c.open(c.cluster(keyspace))
+}
+
+func (c Config) cluster(keyspace string) *gocql.ClusterConfig {
 	cluster := gocql.NewCluster(c.Hosts...)
 	cluster.Keyspace = keyspace
 	cluster.Consistency = gocql.LocalQuorum
@@ -82,16 +89,20 @@ func (c Config) connect(keyspace string) (*gocql.Session, error) {
 	if c.Username != "" {
 		cluster.Authenticator = gocql.PasswordAuthenticator{Username: c.Username, Password: c.Password}
 	}
+	return cluster
+}
+
+func (c Config) open(cluster *gocql.ClusterConfig) (*gocql.Session, error) {
 	session, err := cluster.CreateSession()
 	if err != nil {
 		// The driver says the same when the keyspace is missing as when nobody answers.
-		if keyspace != "" {
+		if cluster.Keyspace != "" {
 			bare, err := c.connect("")
 			if err != nil {
 				return nil, err
 			}
 			bare.Close()
-			return nil, migrations.SchemaError("cassandra has no keyspace " + keyspace)
+			return nil, migrations.SchemaError("cassandra has no keyspace " + cluster.Keyspace)
 		}
 		return nil, fmt.Errorf("cassandra does not answer at %s (cassandra.hosts): %w", strings.Join(c.Hosts, ", "), err)
 	}

@@ -2,8 +2,6 @@ package cassandra
 
 import (
 	"context"
-	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/gocql/gocql"
@@ -23,23 +21,32 @@ const (
 )
 
 const (
-	// writersPerCall is how many goroutines write the rows of one [Store.PutFeedItem].
-	writersPerCall = 16
-	// rowsPerBatch bounds a batch to what Cassandra takes well, some 100 KB of the longest tweets.
+	// feedsPerBatch is how many feeds, each a partition of its own, are written at a time; of more Cassandra warns by default
+	// (unlogged_batch_across_partitions_warn_threshold).
+	feedsPerBatch = 10
+	// bytesPerBatch stays below what it warns of by default (batch_size_warn_threshold, 5 KiB), where a row is its content and
+	// some rowBytes.
+	bytesPerBatch = 4 << 10
+	rowBytes      = 200
+	// batchesPerCall is how many batches one call has under way.
+	batchesPerCall = 4
+	// rowsPerBatch bounds a batch of one feed's rows, which is one mutation, to some 100 KB of the longest tweets.
 	rowsPerBatch = 100
+	// readsPerCall is how many rows one call reads at a time.
+	readsPerCall = 16
 )
 
 // PutFeedItem implements [twtr.FeedStore].
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
 	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
-	return s.each(ctx, len(readers), insertFeedItem, func(q *gocql.Query, i int) error {
-		return q.Bind(readers[i], id, t.Username, t.Content, at).Exec()
+	return s.toFeeds(ctx, len(readers), len(t.Content), insertFeedItem, func(i int) []any {
+		return []any{readers[i], id, t.Username, t.Content, at}
 	})
 }
 
 // PutFeedItems implements [twtr.FeedStore].
 func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time) error {
-	return s.batches(ctx, insertFeedItem, len(tweets), func(i int) []any {
+	return s.toFeed(ctx, insertFeedItem, len(tweets), func(i int) []any {
 		return []any{reader, gocql.UUID(tweets[i].ID), tweets[i].Username, tweets[i].Content, at.UnixMicro()}
 	})
 }
@@ -47,14 +54,14 @@ func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.T
 // DeleteFeedItem implements [twtr.FeedStore].
 func (s *Store) DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
 	id, micros := gocql.UUID(tweetID), at.UnixMicro()
-	return s.each(ctx, len(readers), deleteFeedItem, func(q *gocql.Query, i int) error {
-		return q.Bind(micros, readers[i], id).Exec()
+	return s.toFeeds(ctx, len(readers), 0, deleteFeedItem, func(i int) []any {
+		return []any{micros, readers[i], id}
 	})
 }
 
 // DeleteFeedItems implements [twtr.FeedStore].
 func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error {
-	return s.batches(ctx, deleteFeedItem, len(tweetIDs), func(i int) []any {
+	return s.toFeed(ctx, deleteFeedItem, len(tweetIDs), func(i int) []any {
 		return []any{at.UnixMicro(), reader, gocql.UUID(tweetIDs[i])}
 	})
 }
@@ -73,18 +80,18 @@ func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
 
 // HaveFeedItem implements [twtr.FeedStore].
 func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) (have []string, err error) {
-	id, has := gocql.UUID(tweetID), make([]bool, len(readers))
-	err = s.each(ctx, len(readers), selectFeedItem, func(q *gocql.Query, i int) error {
-		var found gocql.UUID
-		err := q.Bind(readers[i], id).Scan(&found)
-		if errors.Is(err, gocql.ErrNotFound) {
-			return nil
-		}
-		has[i] = err == nil
-		return err
-	})
-	if err != nil {
-		return nil, err
+	has := make([]bool, len(readers))
+	g, gctx := errgroup.WithContext(ctx)
+	g.SetLimit(readsPerCall)
+	for i, reader := range readers {
+		g.Go(func() (err error) {
+			var found gocql.UUID
+			has[i], err = s.one(gctx, gocql.LocalQuorum, selectFeedItem, []any{reader, gocql.UUID(tweetID)}, &found)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, fault(ctx, err)
 	}
 	for i, reader := range readers {
 		if has[i] {
@@ -94,42 +101,62 @@ func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []s
 	return have, nil
 }
 
-// each runs a statement for n feeds, each of which is a partition of its own: do binds, and executes, the i-th.
-func (s *Store) each(ctx context.Context, n int, statement string, do func(q *gocql.Query, i int) error) error {
+// toFeeds runs a statement for n feeds, in batches of those that are on the same node. Cassandra then has a tenth of the
+// requests to read and to answer, and no node has work that it must hand to others; so a batch, of which one row alone
+// would fail, is no more than some rows that are sent together. The rows of one batch, which is what nearly every author's
+// tweet makes, need no place, so they never wait for a large delivery's.
+func (s *Store) toFeeds(ctx context.Context, n, contentBytes int, statement string, args func(i int) []any) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	var next atomic.Int64
 	g, gctx := errgroup.WithContext(ctx)
-	query := func() *gocql.Query { return s.session.Query(statement).WithContext(gctx).Idempotent(true) }
-	for range min(writersPerCall, n) {
+	g.SetLimit(batchesPerCall)
+	send := func(batch *gocql.Batch) {
 		g.Go(func() error {
-			select {
-			case s.writers <- struct{}{}:
-				defer func() { <-s.writers }()
-			case <-gctx.Done():
-				return gctx.Err()
-			}
-			q := query() // one for all, which spares some allocations for each
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				err := do(q, i)
-				if err != nil && gctx.Err() == nil {
-					// The driver counts the runs of a query as its tries, and doesn't try one that ran before again.
-					q = query()
-					err = do(q, i)
-				}
-				if err != nil {
-					return err
+			if n > feedsPerBatch {
+				select {
+				case s.batches <- struct{}{}:
+					defer func() { <-s.batches }()
+				case <-gctx.Done():
+					return gctx.Err()
 				}
 			}
-			return nil
+			return s.session.ExecuteBatch(batch)
 		})
+	}
+	most := max(1, min(feedsPerBatch, bytesPerBatch/(rowBytes+contentBytes)))
+	batches := map[string]*gocql.Batch{} // by node
+	row := s.session.Query(statement)
+	for i := range n {
+		entry := gocql.BatchEntry{Stmt: statement, Args: args(i), Idempotent: true}
+		node := s.node(row.Bind(entry.Args...))
+		batch := batches[node]
+		if batch == nil {
+			batch = s.session.NewBatch(gocql.UnloggedBatch).WithContext(gctx)
+			batches[node] = batch
+		}
+		batch.Entries = append(batch.Entries, entry)
+		if len(batch.Entries) == most {
+			send(batch)
+			delete(batches, node)
+		}
+	}
+	for _, batch := range batches {
+		send(batch)
 	}
 	return fault(ctx, g.Wait())
 }
 
-// batches writes n rows of one partition.
-func (s *Store) batches(ctx context.Context, statement string, n int, args func(i int) []any) error {
+// node is where the driver would send a query.
+func (s *Store) node(q *gocql.Query) string {
+	if host := s.route.Pick(q)(); host != nil {
+		return host.Info().HostID()
+	}
+	return "" // none is up, which the batch will tell
+}
+
+// toFeed runs a statement for n rows of one feed.
+func (s *Store) toFeed(ctx context.Context, statement string, n int, args func(i int) []any) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
