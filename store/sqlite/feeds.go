@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,8 +13,11 @@ import (
 
 // A put or a removal counts if it is newer than what is there; at the same time, a removal counts.
 const (
-	upsertFeedItem = `INSERT INTO feed_items (username, tweet_id, author, content, written_at, deleted) VALUES (?, ?, ?, ?, ?, ?)
-		ON CONFLICT DO UPDATE SET author = excluded.author, content = excluded.content,
+	upsertFeedItem = `INSERT INTO feed_items (username, tweet_id, author, content, written_at, deleted) VALUES (?, ?, ?, ?, ?, ?)` + ifNewer
+	// WHERE true, or the parser takes ON for a join's.
+	upsertInFeeds = `INSERT INTO feed_items (username, tweet_id, author, content, written_at, deleted)
+		SELECT value, ?, ?, ?, ?, ? FROM json_each(?) WHERE true` + ifNewer
+	ifNewer = ` ON CONFLICT DO UPDATE SET author = excluded.author, content = excluded.content,
 			written_at = excluded.written_at, deleted = excluded.deleted
 		WHERE (excluded.written_at, excluded.deleted) > (written_at, deleted)`
 	selectFeed = `SELECT tweet_id, author, content FROM feed_items
@@ -21,50 +25,56 @@ const (
 	// Tombstones stay: nothing that is removed comes back because others are cut.
 	trimFeed = `DELETE FROM feed_items WHERE username = ? AND NOT deleted AND tweet_id <=
 		(SELECT tweet_id FROM feed_items WHERE username = ? AND NOT deleted ORDER BY tweet_id DESC LIMIT 1 OFFSET ?)`
-	countFeedItem = `SELECT count(*) FROM feed_items WHERE username = ? AND tweet_id = ? AND NOT deleted`
+	selectWhoHas = `SELECT username FROM json_each(?) JOIN feed_items ON username = value AND tweet_id = ? AND NOT deleted`
 )
 
 // PutFeedItem implements [twtr.FeedStore].
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
-	return s.writeFeedItems(ctx, len(readers), func(i int) feedItem { return feedItem{readers[i], t, t.CreatedAt(), false} })
+	return s.writeToFeeds(ctx, readers, t, t.CreatedAt(), false)
 }
 
 // PutFeedItems implements [twtr.FeedStore].
 func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time) error {
-	return s.writeFeedItems(ctx, len(tweets), func(i int) feedItem { return feedItem{reader, tweets[i], at, false} })
+	return s.writeToFeed(ctx, reader, tweets, at, false)
 }
 
 // DeleteFeedItem implements [twtr.FeedStore].
 func (s *Store) DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
-	t := twtr.Tweet{ID: tweetID}
-	return s.writeFeedItems(ctx, len(readers), func(i int) feedItem { return feedItem{readers[i], t, at, true} })
+	return s.writeToFeeds(ctx, readers, twtr.Tweet{ID: tweetID}, at, true)
 }
 
 // DeleteFeedItems implements [twtr.FeedStore].
 func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error {
-	return s.writeFeedItems(ctx, len(tweetIDs), func(i int) feedItem { return feedItem{reader, twtr.Tweet{ID: tweetIDs[i]}, at, true} })
+	removed := make([]twtr.Tweet, len(tweetIDs)) // of a removed one there is no more than the id
+	for i, id := range tweetIDs {
+		removed[i].ID = id
+	}
+	return s.writeToFeed(ctx, reader, removed, at, true)
 }
 
-// feedItem is one row: of a removed one there is no more than the id.
-type feedItem struct {
-	reader  string
-	tweet   twtr.Tweet
-	at      time.Time
-	deleted bool
+// writeToFeeds writes an item into many feeds, all or none, by one statement, which is faster than one each.
+func (s *Store) writeToFeeds(ctx context.Context, readers []string, t twtr.Tweet, at time.Time, deleted bool) error {
+	if len(readers) == 0 {
+		return nil
+	}
+	names, err := json.Marshal(readers)
+	if err != nil {
+		return err
+	}
+	_, err = s.exec(ctx, upsertInFeeds, t.ID[:], t.Username, t.Content, at.UnixMicro(), deleted, string(names))
+	return err
 }
 
-// writeFeedItems writes n items, all or none, in one transaction, which is ten times as fast as one by one.
-func (s *Store) writeFeedItems(ctx context.Context, n int, item func(i int) feedItem) error {
+// writeToFeed writes items into one feed, all or none, in one transaction, which is ten times as fast as one by one.
+func (s *Store) writeToFeed(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time, deleted bool) error {
 	return s.transact(ctx, func(tx *sql.Tx) error {
 		statement, err := tx.PrepareContext(ctx, upsertFeedItem)
 		if err != nil {
 			return err
 		}
 		defer statement.Close()
-		for i := range n {
-			r := item(i)
-			_, err := statement.ExecContext(ctx, r.reader, r.tweet.ID[:], r.tweet.Username, r.tweet.Content, r.at.UnixMicro(), r.deleted)
-			if err != nil {
+		for _, t := range tweets {
+			if _, err := statement.ExecContext(ctx, reader, t.ID[:], t.Username, t.Content, at.UnixMicro(), deleted); err != nil {
 				return err
 			}
 		}
@@ -79,22 +89,15 @@ func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
 }
 
 // HaveFeedItem implements [twtr.FeedStore].
-func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) (have []string, err error) {
-	statement, err := s.read.PrepareContext(ctx, countFeedItem)
+func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) ([]string, error) {
+	names, err := json.Marshal(readers)
 	if err != nil {
-		return nil, fault(ctx, err)
+		return nil, err
 	}
-	defer statement.Close()
-	for _, reader := range readers {
-		var has bool
-		if err := statement.QueryRowContext(ctx, reader, tweetID[:]).Scan(&has); err != nil {
-			return nil, fault(ctx, err)
-		}
-		if has {
-			have = append(have, reader)
-		}
-	}
-	return have, nil
+	return list(ctx, s, func(rows *sql.Rows) (name string, err error) {
+		err = rows.Scan(&name)
+		return name, err
+	}, selectWhoHas, string(names), tweetID[:])
 }
 
 // Feed implements [twtr.FeedStore].

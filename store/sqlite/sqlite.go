@@ -29,6 +29,9 @@ const (
 	patience = 2 * time.Second
 	// pause is for how long at a time a write waits inside of SQLite, where it doesn't heed the context.
 	pause = 50 * time.Millisecond
+	// walPages is after how many pages of 4 KiB the WAL goes into the file, which takes an fsync: ten times the default gave a
+	// delivery an eighth more rows a second.
+	walPages = "wal_autocheckpoint(10000)"
 )
 
 // Store implements [twtr.Store] on one file. Several processes may use it at a time.
@@ -70,7 +73,7 @@ func open(path string, connections int, busyTimeout time.Duration) (*sql.DB, err
 		return nil, err
 	}
 	query := url.Values{
-		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(wal)", "synchronous(normal)"},
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(wal)", "synchronous(normal)", walPages},
 		// A transaction that began by reading can't become a writer when another was quicker.
 		"_txlock": {"immediate"},
 	}
