@@ -25,7 +25,7 @@ var mayImport = []struct {
 	{"./activities", []string{
 		".",
 		"go.temporal.io/sdk/activity", "go.temporal.io/sdk/temporal",
-		"github.com/google/uuid", "golang.org/x/sync/...",
+		"github.com/google/uuid", "golang.org/x/sync/...", "golang.org/x/time/rate",
 	}},
 	{"./workflows", []string{
 		".", "./activities",
@@ -34,7 +34,7 @@ var mayImport = []struct {
 	}},
 	{"./workers", []string{
 		".", "./activities", "./workflows", "./internal/...",
-		"go.temporal.io/sdk/...",
+		"go.temporal.io/sdk/...", "golang.org/x/time/rate",
 	}},
 	{"./api", []string{
 		".", "./workflows", "./internal/...",

@@ -48,7 +48,7 @@ func requireDelivered(t *testing.T, s twtr.Store, tweet twtr.Tweet, readers []st
 }
 
 func feeds(s twtr.Store) *activities.Feeds {
-	return &activities.Feeds{Tweets: s, Deliveries: s, Follows: s, Store: s, Pages: make(chan struct{}, 4), MaxItems: 1000}
+	return &activities.Feeds{Tweets: s, Deliveries: s, Follows: s, Store: s, Pages: make(chan struct{}, 4), LargePages: make(chan struct{}, 4), Rate: activities.NewRate(0), MaxItems: 1000}
 }
 
 func deliver(a *activities.Feeds, in activities.DeliverInput, heartbeat *twtr.Delivery) (d twtr.Delivery, err error) {
@@ -147,6 +147,47 @@ func TestAFailureOfTheStoreFailsTheTry(t *testing.T) {
 	hot(t, s, 1700)
 	_, err := deliver(feeds(s), activities.DeliverInput{Tweet: newTweet(t, s), Delivery: twtr.NewDelivery()}, nil)
 	require.ErrorContains(t, err, errStore.Error())
+}
+
+// overloaded is a store that does not manage so many pages.
+type overloaded struct {
+	twtr.Store
+	pages atomic.Int32
+}
+
+func (s *overloaded) PutFeedItem(ctx context.Context, tweet twtr.Tweet, readers []string) error {
+	if s.pages.Add(-1) >= 0 {
+		return twtr.Errorf(twtr.Unavailable, "too much at a time")
+	}
+	return s.Store.PutFeedItem(ctx, tweet, readers)
+}
+
+func TestAnOverloadOfTheStoreSlowsADeliveryDownAndDoesNotFailIt(t *testing.T) {
+	s := &overloaded{Store: newStore(t)}
+	s.pages.Store(3)
+	readers, tweet := hot(t, s, 1700), newTweet(t, s)
+	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Delivery{Delivered: 1700}, d)
+	requireDelivered(t, s, tweet, readers)
+	s.pages.Store(1 << 20)
+	_, err = deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, nil)
+	require.ErrorContains(t, err, "too much at a time", "one that stays is for Temporal to show")
+}
+
+func TestARateThatIsRaisedMeanwhileLetsTheDeliveryGoOn(t *testing.T) {
+	s := newStore(t)
+	readers, tweet := hot(t, s, 1700), newTweet(t, s)
+	a := feeds(s)
+	a.Rate = activities.NewRate(1) // a page at once, and then one in more than 8 minutes
+	raised := time.AfterFunc(200*time.Millisecond, func() { a.Rate.SetLimit(activities.Limit(0)) })
+	defer raised.Stop()
+	begin := time.Now()
+	d, err := deliver(a, activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, nil)
+	require.NoError(t, err)
+	require.Greater(t, time.Since(begin), 200*time.Millisecond)
+	require.Equal(t, twtr.Delivery{Delivered: 1700}, d)
+	requireDelivered(t, s, tweet, readers)
 }
 
 func TestBackfillBringsTheNewest100(t *testing.T) {

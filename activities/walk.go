@@ -8,6 +8,7 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -18,6 +19,8 @@ const (
 	// pageWindow is for how long a page of followers may be acted upon after it was read. Then it is read again:
 	// whoever unfollowed meanwhile is not on it any more, so a sweep after an unfollow need not wait much longer.
 	pageWindow = 3 * time.Second
+	// firstPause, doubled until lastPause, is after how long a page is tried again that the store did not manage.
+	firstPause, lastPause = 100 * time.Millisecond, 800 * time.Millisecond
 	// heartbeatEvery is below the worker's MaxHeartbeatThrottleInterval, so that the throttle decides.
 	heartbeatEvery = 100 * time.Millisecond
 )
@@ -29,8 +32,8 @@ var errStopping = errors.New("this worker is stopping; another goes on from here
 type found struct{ missing, extra int64 }
 
 // walk goes through the author's followers, bucket by bucket, all that start has left side by side, and has act do its
-// work on a page of them at a time, within the window after it was read. It returns how far it came, which its heartbeats carry too: a retry of the activity
-// resumes from the last of them. It stops after a budget of followers, unless that is 0.
+// work on a page of them at a time, within the window after it was read. It returns how far it came, which its heartbeats
+// carry too: a retry of the activity resumes from the last of them. It stops after a budget of followers, unless that is 0.
 func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, budget int64, window time.Duration,
 	act func(ctx context.Context, followers []string) (found, error)) (twtr.Delivery, error) {
 	before := start.Delivered
@@ -44,6 +47,10 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 	stop := beat(ctx, func() any { return p.snapshot() })
 	defer stop()
 	stopping := activity.GetWorkerStopChannel(ctx)
+	places := a.LargePages
+	if budget != 0 {
+		places = a.Pages
+	}
 
 	g, gctx := errgroup.WithContext(ctx)
 	for _, cursor := range start.Left {
@@ -54,7 +61,7 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 					return errStopping
 				default:
 				}
-				page, f, err := a.page(gctx, author, cursor, window, act)
+				page, f, err := a.page(gctx, places, author, cursor, window, act)
 				if err != nil {
 					return err
 				}
@@ -63,6 +70,10 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 					cursor.After = page[len(page)-1]
 				}
 				count := p.advance(cursor, len(page), f, done)
+				// After the page, whose window it must not use up.
+				if err := a.pace(gctx, len(page)); err != nil {
+					return err
+				}
 				// Each bucket has had a page at least, so that an empty one is not left for the next step.
 				if done || budget != 0 && count-before >= budget {
 					return nil
@@ -77,15 +88,51 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 	return p.snapshot(), err
 }
 
-// page reads the next followers of one bucket and has act do its work on them.
-func (a *Feeds) page(ctx context.Context, author string, cursor twtr.BucketCursor, window time.Duration,
+// pace waits until n feeds more may be done. It waits for a tenth of a second's worth at a time, because a wait that has
+// begun takes no notice of a rate that is changed.
+func (a *Feeds) pace(ctx context.Context, n int) error {
+	for n > 0 {
+		some := n
+		if limit := a.Rate.Limit(); limit != rate.Inf {
+			some = max(1, min(n, int(limit/10)))
+		}
+		if err := a.Rate.WaitN(ctx, some); err != nil {
+			return err
+		}
+		n -= some
+	}
+	return nil
+}
+
+// page reads the next followers of one bucket, when there is a place, and has act do its work on them. If the store doesn't
+// manage that, it tries again, some times and ever later, and keeps its place while it waits: so the fewer pages are in
+// hand the more of them fail, and an overload passes. Then the activity's failure is for Temporal to show and to retry.
+func (a *Feeds) page(ctx context.Context, places chan struct{}, author string, cursor twtr.BucketCursor, window time.Duration,
 	act func(ctx context.Context, followers []string) (found, error)) (followers []string, f found, err error) {
 	select {
-	case a.Pages <- struct{}{}:
-		defer func() { <-a.Pages }()
+	case places <- struct{}{}:
+		defer func() { <-places }()
 	case <-ctx.Done():
 		return nil, f, ctx.Err()
 	}
+	for pause := firstPause; ; pause *= 2 {
+		followers, f, err = a.tryPage(ctx, author, cursor, window, act)
+		away := twtr.ErrorCode(err) == twtr.Unavailable || errors.Is(err, context.DeadlineExceeded)
+		if !away || ctx.Err() != nil || pause > lastPause {
+			return followers, f, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-activity.GetWorkerStopChannel(ctx):
+			return nil, f, errStopping
+		case <-ctx.Done():
+			return nil, f, ctx.Err()
+		}
+	}
+}
+
+func (a *Feeds) tryPage(ctx context.Context, author string, cursor twtr.BucketCursor, window time.Duration,
+	act func(ctx context.Context, followers []string) (found, error)) (followers []string, f found, err error) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
 	followers, err = a.Follows.Followers(ctx, author, cursor.Bucket, cursor.After, followerPage)

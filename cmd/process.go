@@ -13,9 +13,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/internal/health"
 	"github.com/twtr-dev/twtr/internal/seal"
@@ -132,14 +134,23 @@ func (p *Process) RunWorkers(ctx context.Context, domains ...string) error {
 	if err != nil {
 		return err
 	}
-	version, err := p.settings.version()
+	options, err := p.settings.workerOptions()
 	if err != nil {
 		return err
 	}
-	deps := workers.Dependencies{Store: p.store, Unseal: sealer.Unseal, MaxFeedItems: maxItems}
+	cached, err := p.settings.cachedWorkflows()
+	if err != nil {
+		return err
+	}
+	worker.SetStickyWorkflowCacheSize(cached)
+	perSecond, err := p.settings.feedRate()
+	if err != nil {
+		return err
+	}
+	deps := workers.Dependencies{Store: p.store, Unseal: sealer.Unseal, MaxFeedItems: maxItems, FeedRate: activities.NewRate(perSecond)}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, domain := range domains {
-		w, err := workers.New(p.temporal, domain, version, deps)
+		w, err := workers.New(p.temporal, domain, options, deps)
 		if err != nil {
 			return usageError{err}
 		}
@@ -158,6 +169,15 @@ func (p *Process) RunWorkers(ctx context.Context, domains ...string) error {
 	if addr := p.settings.get("worker.addr"); addr != "" {
 		g.Go(func() error { return p.serveHTTP(ctx, "workers' health", addr, p.health()) })
 	}
+	p.settings.watch(func() {
+		perSecond, err := p.settings.feedRate()
+		if err != nil {
+			p.log.ErrorContext(ctx, "the settings file has changed, and what it says now is not taken", "error", err)
+			return
+		}
+		deps.FeedRate.SetLimit(activities.Limit(perSecond))
+		p.log.InfoContext(ctx, "the settings file has changed", "feed.rows_per_second", perSecond)
+	})
 	return g.Wait()
 }
 
@@ -201,8 +221,10 @@ func workerCommand(s *Settings) *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			_, sealErr := s.sealKey()
 			_, itemsErr := s.maxFeedItems()
-			_, versionErr := s.version()
-			if err := cmp.Or(sealErr, itemsErr, versionErr); err != nil {
+			_, rateErr := s.feedRate()
+			_, optionsErr := s.workerOptions()
+			_, cachedErr := s.cachedWorkflows()
+			if err := cmp.Or(sealErr, itemsErr, rateErr, optionsErr, cachedErr); err != nil {
 				return err
 			}
 			if args[0] == "all" {

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 	"go.temporal.io/sdk/worker"
@@ -18,6 +19,7 @@ import (
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/store/cassandra"
+	"github.com/twtr-dev/twtr/workers"
 )
 
 // setting is one row of the list of all settings. Key a.b_c is flag --a-b-c, environment variable TWTR_A_B_C, and a.b_c in
@@ -45,12 +47,17 @@ var settings = []setting{
 	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true},
 	{key: "seal.key", help: "secret, at least 32 bytes, that encrypts what is secret in a workflow; the same in API and workers", secret: true},
 	{key: "feed.max_items", def: "1000", help: "how many items a feed keeps, the newest; 100 at least"},
+	{key: "feed.rows_per_second", def: "0", help: "how many feeds a second each worker process writes; 0 for no limit; read again while it runs when the settings file changes"},
 	{key: "ratelimit.signups", def: "10", help: "how many sign-ups a minute one address may make at each API process; 0 for no limit"},
 	{key: "ratelimit.logins", def: "30", help: "how many logins a minute; the same"},
 	{key: "ratelimit.tweets", def: "60", help: "how many tweets and deletions a minute one user may make at each API process; 0 for no limit"},
 	{key: "ratelimit.follows", def: "120", help: "how many follows and unfollows a minute; the same"},
 	{key: "worker.deployment_name", alias: "TEMPORAL_DEPLOYMENT_NAME", help: "Temporal worker deployment that a worker is a version of; empty: unversioned"},
 	{key: "worker.build_id", alias: "TEMPORAL_WORKER_BUILD_ID", help: "which version of it; set together with worker.deployment_name"},
+	{key: "worker.max_pollers", def: "16", help: "how many polls of each kind a worker has waiting at Temporal at most; it has more than two only while they bring work"},
+	{key: "worker.max_activities", def: "1000", help: "how many activities a worker runs at a time at most"},
+	{key: "worker.max_workflow_tasks", def: "1000", help: "how many workflow tasks a worker runs at a time at most"},
+	{key: "worker.cached_workflows", def: "10000", help: "how many workflows that have not ended a worker process keeps in memory at most; others are read again from Temporal"},
 	{key: "worker.addr", help: "address a worker serves /healthz, /readyz and /metrics at; empty: none"},
 	{key: "log.level", def: "info", help: "least level that is logged: debug, info, warn or error"},
 }
@@ -179,6 +186,20 @@ func (s *Settings) maxFeedItems() (int, error) {
 	return s.number("feed.max_items", twtr.BackfillTweets)
 }
 
+func (s *Settings) feedRate() (int, error) {
+	return s.number("feed.rows_per_second", 0)
+}
+
+// watch calls changed each time the settings file, if there is one, is written anew. From then on the settings may be read
+// only there.
+func (s *Settings) watch(changed func()) {
+	if s.viper.ConfigFileUsed() == "" {
+		return
+	}
+	s.viper.OnConfigChange(func(fsnotify.Event) { changed() })
+	s.viper.WatchConfig()
+}
+
 // number is a setting that must be a number, and least at least.
 func (s *Settings) number(key string, least int) (int, error) {
 	n, err := strconv.Atoi(s.get(key))
@@ -216,6 +237,27 @@ func (s *Settings) api() (c api.Config, err error) {
 }
 
 // version is the worker deployment version that a worker belongs to; zero: it is unversioned.
+// workerOptions are what the settings say of how a worker runs.
+func (s *Settings) workerOptions() (o workers.Options, err error) {
+	if o.Version, err = s.version(); err != nil {
+		return o, err
+	}
+	for key, to := range map[string]*int{
+		"worker.max_pollers": &o.MaxPollers, "worker.max_activities": &o.MaxActivities, "worker.max_workflow_tasks": &o.MaxWorkflowTasks,
+	} {
+		// With fewer the SDK's pollers would starve either their sticky task queue or the one that all share.
+		if *to, err = s.number(key, 2); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+// cachedWorkflows is for the whole process, which is how the SDK has it.
+func (s *Settings) cachedWorkflows() (int, error) {
+	return s.number("worker.cached_workflows", 1)
+}
+
 func (s *Settings) version() (v worker.WorkerDeploymentVersion, err error) {
 	v = worker.WorkerDeploymentVersion{DeploymentName: s.get("worker.deployment_name"), BuildID: s.get("worker.build_id")}
 	switch {

@@ -7,8 +7,8 @@ import (
 	"github.com/twtr-dev/twtr/workflows"
 )
 
-// pagesInHand bounds how many pages of followers the deliveries of one process have in hand: enough to keep the store
-// busy, few enough that each is written well within its window.
+// pagesInHand bounds how many pages of followers the deliveries of one process have in hand, the small and the large ones
+// each: enough to keep the store busy, few enough that each is written well within its window.
 const pagesInHand = 32
 
 func registerFeeds(r worker.Registry, deps Dependencies) {
@@ -21,6 +21,8 @@ func registerFeeds(r worker.Registry, deps Dependencies) {
 		Follows:    deps.Store,
 		Store:      deps.Store,
 		Pages:      make(chan struct{}, pagesInHand),
+		LargePages: make(chan struct{}, pagesInHand),
+		Rate:       deps.FeedRate,
 		MaxItems:   deps.MaxFeedItems,
 	})
 }

@@ -11,6 +11,7 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"golang.org/x/time/rate"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/internal/crossing"
@@ -24,6 +25,8 @@ type Dependencies struct {
 	Unseal func(sealed []byte) (twtr.User, error)
 	// MaxFeedItems is how many items a feed keeps; only the domain feeds needs it.
 	MaxFeedItems int
+	// FeedRate limits how many feeds a second a process writes; only the domain feeds needs it.
+	FeedRate *rate.Limiter
 }
 
 // domains are all, in the order in which they are listed to people.
@@ -58,23 +61,40 @@ var (
 	autoUpgrade = workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade}
 )
 
-// New makes the worker of one domain; it polls that domain's task queue alone, once it is started. It is one of that
-// version of a worker deployment, which Temporal gives work only once it is made the current version (or ramped up);
-// the zero version is an unversioned worker.
-func New(c client.Client, domain string, version worker.WorkerDeploymentVersion, deps Dependencies) (worker.Worker, error) {
+// Options are how a worker runs; each default is what was best when it was measured (docs/performance.md).
+type Options struct {
+	// Version is the version of a worker deployment that it is one of, which Temporal gives work only once it is made the
+	// current version, or ramped up. The zero version is an unversioned worker.
+	Version worker.WorkerDeploymentVersion
+	// MaxPollers is how many polls of each kind it has waiting at most; it has more than two only while they bring work.
+	MaxPollers int
+	// MaxActivities, and MaxWorkflowTasks, are how many it runs at a time at most.
+	MaxActivities, MaxWorkflowTasks int
+}
+
+// New makes the worker of one domain; it polls that domain's task queue alone, once it is started.
+func New(c client.Client, domain string, o Options, deps Dependencies) (worker.Worker, error) {
 	i := slices.Index(Domains(), domain)
 	if i < 0 {
 		return nil, fmt.Errorf("no domain %q: there are %s", domain, strings.Join(Domains(), ", "))
 	}
+	pollers := worker.NewPollerBehaviorAutoscaling(worker.PollerBehaviorAutoscalingOptions{
+		InitialNumberOfPollers: 2, MinimumNumberOfPollers: 2, MaximumNumberOfPollers: o.MaxPollers,
+	})
 	w := worker.New(c, domain, worker.Options{
-		DeploymentOptions: worker.DeploymentOptions{UseVersioning: version != worker.WorkerDeploymentVersion{}, Version: version},
-		Interceptors:      []interceptor.WorkerInterceptor{&crossing.Interceptor{}},
-		WorkerStopTimeout: DrainTimeout,
+		DeploymentOptions:                      worker.DeploymentOptions{UseVersioning: o.Version != worker.WorkerDeploymentVersion{}, Version: o.Version},
+		Interceptors:                           []interceptor.WorkerInterceptor{&crossing.Interceptor{}},
+		WorkerStopTimeout:                      DrainTimeout,
+		WorkflowTaskPollerBehavior:             pollers,
+		ActivityTaskPollerBehavior:             pollers,
+		MaxConcurrentActivityExecutionSize:     o.MaxActivities,
+		MaxConcurrentWorkflowTaskExecutionSize: o.MaxWorkflowTasks,
 		// After a worker was killed its workflows go on elsewhere after this; the default is 5 s.
 		StickyScheduleToStartTimeout: time.Second,
-		// Heartbeats go out at once but for this. By default the SDK sends one every 0.8 × the heartbeat timeout,
-		// and a delivery would resume from seconds ago.
-		MaxHeartbeatThrottleInterval: 200 * time.Millisecond,
+		// Heartbeats go out at once but for this. By default the SDK sends one every 0.8 × the heartbeat timeout, and a delivery
+		// would resume from four seconds ago. Each costs the server a write, of which a large delivery's 16 steps made so many
+		// at 200 ms that others' tweets took twice as long (docs/performance.md).
+		MaxHeartbeatThrottleInterval: time.Second,
 	})
 	domains[i].register(w, deps)
 	return w, nil

@@ -16,10 +16,10 @@ func TestEachDomainHasAWorkerAndNothingElseHas(t *testing.T) {
 	defer c.Close()
 	for _, domain := range workers.Domains() {
 		for _, version := range []worker.WorkerDeploymentVersion{{}, {DeploymentName: "twtr/" + domain, BuildID: "v1"}} {
-			_, err := workers.New(c, domain, version, workers.Dependencies{})
+			_, err := workers.New(c, domain, workers.Options{Version: version, MaxPollers: 2}, workers.Dependencies{})
 			require.NoError(t, err)
 		}
 	}
-	_, err = workers.New(c, "likes", worker.WorkerDeploymentVersion{}, workers.Dependencies{})
+	_, err = workers.New(c, "likes", workers.Options{}, workers.Dependencies{})
 	require.EqualError(t, err, `no domain "likes": there are users, tweets, followers, feeds`)
 }

@@ -89,7 +89,7 @@ var (
 		RetryPolicy:         untilDone,
 	}
 	// delivery runs on another domain's workers, and as long as there are followers: what bounds it is that a worker
-	// that is alive beats every 200 ms, and one that missed 25 beats is taken for dead.
+	// that is alive beats every second, and one that missed five beats is taken for dead.
 	delivery = workflow.ActivityOptions{
 		TaskQueue:           FeedsQueue,
 		StartToCloseTimeout: 24 * time.Hour,

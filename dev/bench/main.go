@@ -29,6 +29,7 @@ type benchmark struct {
 
 var benchmarks = []benchmark{
 	{"delivery", delivery},
+	{"variants", variants},
 	{"sizes", sizes},
 	{"post", post},
 	{"feed", feed},

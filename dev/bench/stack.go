@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -25,6 +24,7 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/cmd"
+	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/store/sqlite"
@@ -48,6 +48,8 @@ type bench struct {
 	feeds    *exec.Cmd
 	http     *http.Client
 	stops    []func() error
+	// startFeeds starts a feeds worker, as a process of its own.
+	startFeeds func() (*exec.Cmd, error)
 }
 
 func (b *bench) sqliteFile() string { return filepath.Join(b.dir, "twtr.db") }
@@ -58,7 +60,7 @@ func (b *bench) start() (err error) {
 	}
 	b.stops = append(b.stops, func() error { return os.RemoveAll(b.dir) })
 	b.keyspace = "twtr_bench_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:12]
-	addr, err := freeAddr(b.ctx)
+	addr, err := freeaddr.Find(b.ctx)
 	if err != nil {
 		return err
 	}
@@ -111,10 +113,13 @@ func (b *bench) start() (err error) {
 	g.Go(func() error { return process.RunWorkers(ctx, "users", "tweets", "followers") })
 	b.stops = append(b.stops, func() error { cancel(); return g.Wait() })
 
-	b.feeds = exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], append([]string{"worker", "feeds"}, args...)...)
-	b.feeds.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+server.Addr())
-	b.feeds.Stderr = os.Stderr
-	if err := b.feeds.Start(); err != nil {
+	b.startFeeds = func() (*exec.Cmd, error) {
+		feeds := exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], append([]string{"worker", "feeds"}, args...)...)
+		feeds.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+server.Addr())
+		feeds.Stderr = os.Stderr
+		return feeds, feeds.Start()
+	}
+	if b.feeds, err = b.startFeeds(); err != nil {
 		return err
 	}
 	b.stops = append(b.stops, func() error { return errors.Join(b.feeds.Process.Signal(os.Interrupt), b.feeds.Wait()) })
@@ -137,23 +142,18 @@ func (silent) Info(string, ...any)  {}
 func (silent) Warn(string, ...any)  {}
 func (silent) Error(string, ...any) {}
 
-func freeAddr(ctx context.Context) (string, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
-}
-
-// connectCassandra makes the keyspace of this run, and a session like the store's.
-func (b *bench) connectCassandra() error {
+func (b *bench) cluster() *gocql.ClusterConfig {
 	cluster := gocql.NewCluster(b.hosts...)
 	cluster.Consistency = gocql.LocalQuorum
 	cluster.WriteCoalesceWaitTime = 0
 	cluster.Timeout = 10 * time.Second
 	cluster.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy())
-	session, err := cluster.CreateSession()
+	return cluster
+}
+
+// connectCassandra opens a session like the store's, and drops this run's keyspace at the end.
+func (b *bench) connectCassandra() error {
+	session, err := b.cluster().CreateSession()
 	if err != nil {
 		return fmt.Errorf("cassandra does not answer at %s: %w", strings.Join(b.hosts, ", "), err)
 	}
