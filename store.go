@@ -94,6 +94,8 @@ type FollowStore interface {
 	// Followers returns up to limit names of the followers of username in that bucket, in the order of their bytes,
 	// from the first one above after ("": from the first on).
 	Followers(ctx context.Context, username string, bucket int, after string, limit int) ([]string, error)
+	// SomeFollowers returns up to limit names of the followers of username, of any buckets, in no order.
+	SomeFollowers(ctx context.Context, username string, limit int) ([]string, error)
 	// Followings returns up to limit names of those whom username follows, in the order of their bytes, from the
 	// first one above after ("": from the first on).
 	Followings(ctx context.Context, username, after string, limit int) ([]string, error)

@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,6 +53,24 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 		places = a.Pages
 	}
 
+	if fresh(start) {
+		many := false
+		page, f, err := a.page(ctx, places, window, func(ctx context.Context) ([]string, error) {
+			page, err := a.Follows.SomeFollowers(ctx, author, followerPage+1)
+			if many = len(page) > followerPage; many {
+				page = nil
+			}
+			return page, err
+		}, act)
+		if err != nil {
+			return start, err
+		}
+		if !many {
+			all := twtr.Delivery{Delivered: int64(len(page)), Missing: f.missing, Extra: f.extra}
+			return all, a.pace(ctx, len(page))
+		}
+	}
+
 	g, gctx := errgroup.WithContext(ctx)
 	for _, cursor := range start.Left {
 		g.Go(func() error {
@@ -61,7 +80,9 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 					return errStopping
 				default:
 				}
-				page, f, err := a.page(gctx, places, author, cursor, window, act)
+				page, f, err := a.page(gctx, places, window, func(ctx context.Context) ([]string, error) {
+					return a.Follows.Followers(ctx, author, cursor.Bucket, cursor.After, followerPage)
+				}, act)
 				if err != nil {
 					return err
 				}
@@ -104,10 +125,16 @@ func (a *Feeds) pace(ctx context.Context, n int) error {
 	return nil
 }
 
-// page reads the next followers of one bucket, when there is a place, and has act do its work on them. If the store doesn't
-// manage that, it tries again, some times and ever later, and keeps its place while it waits: so the fewer pages are in
-// hand the more of them fail, and an overload passes. Then the activity's failure is for Temporal to show and to retry.
-func (a *Feeds) page(ctx context.Context, places chan struct{}, author string, cursor twtr.BucketCursor, window time.Duration,
+// fresh says whether nothing was done yet, in any bucket. Nearly every author's followers are then one page, which one read
+// brings.
+func fresh(d twtr.Delivery) bool {
+	return len(d.Left) == twtr.FollowerBuckets && !slices.ContainsFunc(d.Left, func(c twtr.BucketCursor) bool { return c.After != "" })
+}
+
+// page reads followers, when there is a place, and has act do its work on them. If the store doesn't manage that, it tries
+// again, some times and ever later, and keeps its place while it waits: so the fewer pages are in hand the more of them
+// fail, and an overload passes. Then the activity's failure is for Temporal to show and to retry.
+func (a *Feeds) page(ctx context.Context, places chan struct{}, window time.Duration, read func(context.Context) ([]string, error),
 	act func(ctx context.Context, followers []string) (found, error)) (followers []string, f found, err error) {
 	select {
 	case places <- struct{}{}:
@@ -116,7 +143,7 @@ func (a *Feeds) page(ctx context.Context, places chan struct{}, author string, c
 		return nil, f, ctx.Err()
 	}
 	for pause := firstPause; ; pause *= 2 {
-		followers, f, err = a.tryPage(ctx, author, cursor, window, act)
+		followers, f, err = tryPage(ctx, window, read, act)
 		away := twtr.ErrorCode(err) == twtr.Unavailable || errors.Is(err, context.DeadlineExceeded)
 		if !away || ctx.Err() != nil || pause > lastPause {
 			return followers, f, err
@@ -131,11 +158,11 @@ func (a *Feeds) page(ctx context.Context, places chan struct{}, author string, c
 	}
 }
 
-func (a *Feeds) tryPage(ctx context.Context, author string, cursor twtr.BucketCursor, window time.Duration,
+func tryPage(ctx context.Context, window time.Duration, read func(context.Context) ([]string, error),
 	act func(ctx context.Context, followers []string) (found, error)) (followers []string, f found, err error) {
 	ctx, cancel := context.WithTimeout(ctx, window)
 	defer cancel()
-	followers, err = a.Follows.Followers(ctx, author, cursor.Bucket, cursor.After, followerPage)
+	followers, err = read(ctx)
 	if err == nil && len(followers) > 0 {
 		f, err = act(ctx, followers)
 	}

@@ -34,7 +34,7 @@ func calls(b *bench) error {
 	rate := map[string][]float64{}
 	for range b.scale.rounds {
 		for _, k := range kinds {
-			_, perSecond, err := b.load(clients, k.do)
+			_, perSecond, err := b.load(clients, 0, k.do)
 			if err != nil {
 				return err
 			}

@@ -9,7 +9,8 @@ import (
 // a celebrity is being delivered.
 func fairness(b *bench) error {
 	n := b.scale.celebrity
-	if err := b.seed("celebrity", n); err != nil {
+	celebrity := fmt.Sprintf("author-%d", n) // as sizes calls them
+	if err := b.seed(celebrity, n); err != nil {
 		return err
 	}
 	const small = 5
@@ -35,7 +36,7 @@ func fairness(b *bench) error {
 			return err
 		}
 		done := make(chan error, 1)
-		go func() { _, err := b.tweetAndWait("celebrity", n); done <- err }()
+		go func() { _, err := b.tweetAndWait(celebrity, n); done <- err }()
 		var busy []float64
 		for running := true; running; {
 			select {

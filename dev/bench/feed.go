@@ -12,7 +12,7 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// feed measures GET /feeds/me, beside the bare select of its rows.
+// feed measures GET /feeds/me, beside the bare select of its rows, and beside a call that reads nothing.
 func feed(b *bench) error {
 	for _, items := range []int{50, 1000} {
 		reader := fmt.Sprintf("reader-%d", items)
@@ -39,12 +39,13 @@ func feed(b *bench) error {
 		}{
 			{"GET /feeds/me", func(int) error { return b.call(http.MethodGet, "/feeds/me", bearer, "", nil) }},
 			{"select", func(int) error { return bare() }},
+			{"GET /healthz", func(int) error { return b.call(http.MethodGet, "/healthz", "", "", nil) }},
 		}
 		for _, clients := range []int{1, 32} {
 			p50, rate := map[string][]float64{}, map[string][]float64{}
 			for range b.scale.rounds {
 				for _, k := range kinds {
-					took, perSecond, err := b.load(clients, k.do)
+					took, perSecond, err := b.load(clients, 0, k.do)
 					if err != nil {
 						return err
 					}
@@ -59,6 +60,7 @@ func feed(b *bench) error {
 			}
 			b.ratio("GET /feeds/me"+where+", p50", "select"+where+", p50")
 			b.ratio("GET /feeds/me"+where, "select"+where)
+			b.ratio("GET /healthz"+where+", p50", "select"+where+", p50")
 		}
 	}
 	b.ratio("GET /feeds/me, 1000 items, 32 clients, p50", "GET /feeds/me, 50 items, 32 clients, p50")

@@ -61,7 +61,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{ctx: ctx, engine: *engine, hosts: strings.Split(*hosts, ","), scale: full}
+	b := &bench{ctx: ctx, engine: *engine, hosts: strings.Split(*hosts, ","), scale: full, seeded: map[string]int{}}
 	if *smoke {
 		b.scale = small
 	}
@@ -102,6 +102,6 @@ type scale struct {
 }
 
 var (
-	full  = scale{rounds: 5, round: 3 * time.Second, delivery: 40_000, sizes: []int{1_000, 10_000, 100_000, 1_000_000}, samples: 200, celebrity: 1_000_000}
+	full  = scale{rounds: 3, round: 3 * time.Second, delivery: 40_000, sizes: []int{1_000, 10_000, 100_000, 1_000_000}, samples: 200, celebrity: 1_000_000}
 	small = scale{rounds: 1, round: 300 * time.Millisecond, delivery: 2_000, sizes: []int{100, 1_000, 21_000}, samples: 10, celebrity: 30_000}
 )

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,10 +11,10 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-const bareQueue = "bench"
+const bareQueue, bareFollowUpQueue = "bench", "bench-follow-up"
 
 // bare is the least that a workflow can be whose caller is answered when a local activity is done. With follow-up it has
-// PostTweet's shape: then an activity, and another local one.
+// PostTweet's shape: then an activity on another worker's task queue, and another local one.
 func bare(ctx workflow.Context, followUp bool) error {
 	done, settle := workflow.NewFuture(ctx)
 	err := workflow.SetUpdateHandler(ctx, "stored", func(ctx workflow.Context) error { return done.Get(ctx, nil) })
@@ -25,7 +24,7 @@ func bare(ctx workflow.Context, followUp bool) error {
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: time.Second})
 	settle.SetError(workflow.ExecuteLocalActivity(local, nothing).Get(ctx, nil))
 	if followUp {
-		regular := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{StartToCloseTimeout: time.Second})
+		regular := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: bareFollowUpQueue, StartToCloseTimeout: time.Second})
 		if err := workflow.ExecuteActivity(regular, nothing).Get(ctx, nil); err != nil {
 			return err
 		}
@@ -40,13 +39,15 @@ func nothing(context.Context) error { return nil }
 
 // post measures the answer to POST /tweets, beside an Update-with-Start on the same server that does nothing.
 func post(b *bench) error {
-	w := worker.New(b.temporal, bareQueue, worker.Options{})
-	w.RegisterWorkflow(bare)
-	w.RegisterActivity(nothing)
-	if err := w.Start(); err != nil {
-		return err
+	for _, queue := range []string{bareQueue, bareFollowUpQueue} {
+		w := worker.New(b.temporal, queue, worker.Options{})
+		w.RegisterWorkflow(bare)
+		w.RegisterActivity(nothing)
+		if err := w.Start(); err != nil {
+			return err
+		}
+		defer w.Stop()
 	}
-	defer w.Stop()
 	update := func(followUp bool) error {
 		handle, err := b.temporal.UpdateWithStartWorkflow(b.ctx, client.UpdateWithStartWorkflowOptions{
 			StartWorkflowOperation: b.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
@@ -67,11 +68,19 @@ func post(b *bench) error {
 		{"bare", func(int) error { return update(false) }},
 		{"bare of its shape", func(int) error { return update(true) }},
 	}
-	for _, clients := range []int{1, 16} {
+	for _, load := range []struct {
+		name    string
+		clients int
+		rest    time.Duration
+	}{
+		{"1 client with rests", 1, 100 * time.Millisecond}, // in which a tweet's delivery ends
+		{"1 client", 1, 0},
+		{"16 clients", 16, 0},
+	} {
 		p50, p99, rate := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 		for range b.scale.rounds {
 			for _, k := range kinds {
-				took, perSecond, err := b.load(clients, k.do)
+				took, perSecond, err := b.load(load.clients, load.rest, k.do)
 				if err != nil {
 					return err
 				}
@@ -81,14 +90,19 @@ func post(b *bench) error {
 				time.Sleep(b.scale.round / 5) // what the answers left to do is not the next one's
 			}
 		}
+		const ours, least, shape = "POST /tweets, ", "bare, ", "bare of its shape, "
 		for _, k := range kinds {
-			name := fmt.Sprintf("%s, %d clients", k.name, clients)
-			b.add(name+", p50", "ms", p50[k.name]...)
-			b.add(name+", p99", "ms", p99[k.name]...)
-			b.add(name, "/s", rate[k.name]...)
+			b.add(k.name+", "+load.name+", p50", "ms", p50[k.name]...)
+			b.add(k.name+", "+load.name+", p99", "ms", p99[k.name]...)
+			if load.rest == 0 {
+				b.add(k.name+", "+load.name, "/s", rate[k.name]...)
+			}
 		}
-		b.ratio(fmt.Sprintf("POST /tweets, %d clients, p50", clients), fmt.Sprintf("bare, %d clients, p50", clients))
-		b.ratio(fmt.Sprintf("POST /tweets, %d clients", clients), fmt.Sprintf("bare of its shape, %d clients", clients))
+		b.ratio(ours+load.name+", p50", least+load.name+", p50")
+		b.ratio(ours+load.name+", p99", shape+load.name+", p99")
+		if load.rest == 0 {
+			b.ratio(ours+load.name, shape+load.name)
+		}
 	}
 	return nil
 }

@@ -40,6 +40,7 @@ type bench struct {
 	dir      string
 	scale    scale
 	results  []result
+	seeded   map[string]int // followers, by name
 
 	url      string
 	store    twtr.Store
@@ -253,8 +254,12 @@ func (b *bench) tweetAndWait(author string, followers int) (time.Duration, error
 	}
 }
 
-// seed lets n readers follow somebody.
+// seed lets n readers follow somebody, unless they do.
 func (b *bench) seed(followee string, n int) error {
+	if b.seeded[followee] == n {
+		return nil
+	}
+	b.seeded[followee] = n
 	return each(128, n, func(i int) error {
 		return b.store.PutFollow(b.ctx, twtr.Follow{Follower: fmt.Sprintf("r%d", i), Followee: followee, At: time.Now()})
 	})
@@ -277,8 +282,9 @@ func each(atATime, n int, do func(i int) error) error {
 	return g.Wait()
 }
 
-// load has so many clients call do for a round, and returns how long each call took, in milliseconds, and the calls a second.
-func (b *bench) load(clients int, do func(client int) error) (took []float64, perSecond float64, err error) {
+// load has so many clients call do for a round, each with a rest after each call, and returns how long each call took, in
+// milliseconds, and the calls a second.
+func (b *bench) load(clients int, rest time.Duration, do func(client int) error) (took []float64, perSecond float64, err error) {
 	begin := time.Now()
 	var mu sync.Mutex
 	var g errgroup.Group
@@ -293,6 +299,7 @@ func (b *bench) load(clients int, do func(client int) error) (took []float64, pe
 				mu.Lock()
 				took = append(took, ms)
 				mu.Unlock()
+				time.Sleep(rest)
 			}
 			return nil
 		})

@@ -19,6 +19,8 @@ const (
 		WHERE (excluded.written_at, excluded.deleted) > (written_at, deleted)`
 	selectFollowers = `SELECT follower FROM followers
 		WHERE username = ? AND bucket = ? AND follower > ? AND NOT deleted ORDER BY follower LIMIT ?`
+	selectSomeFollowers = `SELECT follower FROM followers WHERE username = ? AND NOT deleted LIMIT ?`
+
 	selectFollowings = `SELECT followee FROM followings
 		WHERE username = ? AND followee > ? AND NOT deleted ORDER BY followee LIMIT ?`
 	selectFollow = `SELECT written_at FROM followings WHERE username = ? AND followee = ? AND NOT deleted`
@@ -67,6 +69,11 @@ func (s *Store) Follow(ctx context.Context, follower, followee string) (twtr.Fol
 // Followers implements [twtr.FollowStore].
 func (s *Store) Followers(ctx context.Context, username string, bucket int, after string, limit int) ([]string, error) {
 	return list(ctx, s, scanName, selectFollowers, username, bucket, after, limit)
+}
+
+// SomeFollowers implements [twtr.FollowStore].
+func (s *Store) SomeFollowers(ctx context.Context, username string, limit int) ([]string, error) {
+	return list(ctx, s, scanName, selectSomeFollowers, username, limit)
 }
 
 // Followings implements [twtr.FollowStore].

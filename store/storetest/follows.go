@@ -25,6 +25,14 @@ func followersOf(t *testing.T, s twtr.Store, username string, limit int) []strin
 		all = append(all, inBucket...)
 	}
 	slices.Sort(all)
+	for limit := max(1, len(all)-1); limit <= len(all)+1; limit++ {
+		some, err := s.SomeFollowers(t.Context(), username, limit)
+		require.NoError(t, err)
+		require.Len(t, some, min(limit, len(all)))
+		require.Subset(t, all, some)
+		slices.Sort(some)
+		require.Len(t, slices.Compact(some), len(some), "each once")
+	}
 	return all
 }
 

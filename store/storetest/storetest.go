@@ -215,6 +215,7 @@ func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
 		"PutFollow":     func(ctx context.Context) error { return s.PutFollow(ctx, o.follow) },
 		"DeleteFollow":  func(ctx context.Context) error { return s.DeleteFollow(ctx, later) },
 		"Followers":     func(ctx context.Context) error { _, err := s.Followers(ctx, o.follow.Followee, 0, "", 1); return err },
+		"SomeFollowers": func(ctx context.Context) error { return second(s.SomeFollowers(ctx, o.follow.Followee, 1)) },
 		"Followings":    func(ctx context.Context) error { _, err := s.Followings(ctx, follower, "", 1); return err },
 		"PutFeedItem":   func(ctx context.Context) error { return s.PutFeedItem(ctx, o.tweet, []string{o.reader}) },
 		"PutFeedItems":  func(ctx context.Context) error { return s.PutFeedItems(ctx, o.reader, []twtr.Tweet{o.tweet}, later.At) },
