@@ -14,6 +14,11 @@ import (
 
 // feed measures GET /feeds/me, beside the bare select of its rows, and beside a call that reads nothing.
 func feed(b *bench) error {
+	type kind struct {
+		name string
+		do   func(int) error
+	}
+	kinds := []kind{{"GET /healthz", func(int) error { return b.call(http.MethodGet, "/healthz", "", "", nil) }}}
 	for _, items := range []int{50, 1000} {
 		reader := fmt.Sprintf("reader-%d", items)
 		tweets := make([]twtr.Tweet, items)
@@ -33,37 +38,34 @@ func feed(b *bench) error {
 		}
 		defer closeBare()
 		bearer := token(reader)
-		kinds := []struct {
-			name string
-			do   func(int) error
-		}{
-			{"GET /feeds/me", func(int) error { return b.call(http.MethodGet, "/feeds/me", bearer, "", nil) }},
-			{"select", func(int) error { return bare() }},
-			{"GET /healthz", func(int) error { return b.call(http.MethodGet, "/healthz", "", "", nil) }},
-		}
-		for _, clients := range []int{1, 32} {
-			p50, rate := map[string][]float64{}, map[string][]float64{}
-			for range b.scale.rounds {
-				for _, k := range kinds {
-					took, perSecond, err := b.load(clients, 0, k.do)
-					if err != nil {
-						return err
-					}
-					p50[k.name] = append(p50[k.name], percentile(took, 0.5))
-					rate[k.name] = append(rate[k.name], perSecond)
-				}
-			}
-			where := fmt.Sprintf(", %d items, %d clients", items, clients)
-			for _, k := range kinds {
-				b.add(k.name+where+", p50", "ms", p50[k.name]...)
-				b.add(k.name+where, "/s", rate[k.name]...)
-			}
-			b.ratio("GET /feeds/me"+where+", p50", "select"+where+", p50")
-			b.ratio("GET /feeds/me"+where, "select"+where)
-			b.ratio("GET /healthz"+where+", p50", "select"+where+", p50")
-		}
+		kinds = append(kinds,
+			kind{fmt.Sprintf("GET /feeds/me, %d items", items), func(int) error { return b.call(http.MethodGet, "/feeds/me", bearer, "", nil) }},
+			kind{fmt.Sprintf("select, %d items", items), func(int) error { return bare() }},
+		)
 	}
-	b.ratio("GET /feeds/me, 1000 items, 32 clients, p50", "GET /feeds/me, 50 items, 32 clients, p50")
+	for _, clients := range []int{1, 32} {
+		load := fmt.Sprintf(", %d clients", clients)
+		p50, rate := map[string][]float64{}, map[string][]float64{}
+		for range b.scale.rounds {
+			for _, k := range kinds {
+				took, perSecond, err := b.load(clients, 0, k.do)
+				if err != nil {
+					return err
+				}
+				p50[k.name] = append(p50[k.name], percentile(took, 0.5))
+				rate[k.name] = append(rate[k.name], perSecond)
+			}
+		}
+		for _, k := range kinds {
+			b.add(k.name+load+", p50", "ms", p50[k.name]...)
+			b.add(k.name+load, "/s", rate[k.name]...)
+		}
+		b.ratio("GET /healthz"+load+", p50", "select, 50 items"+load+", p50")
+		b.ratio("GET /feeds/me, 50 items"+load+", p50", "select, 50 items"+load+", p50")
+		b.ratio("GET /feeds/me, 50 items"+load, "select, 50 items"+load)
+		b.ratio("GET /feeds/me, 1000 items"+load+", p50", "GET /feeds/me, 50 items"+load+", p50")
+		b.ratio("GET /feeds/me, 1000 items"+load, "select, 1000 items"+load)
+	}
 	return nil
 }
 
