@@ -180,12 +180,21 @@ func TestARateThatIsRaisedMeanwhileLetsTheDeliveryGoOn(t *testing.T) {
 	readers, tweet := hot(t, s, 1700), newTweet(t, s)
 	a := feeds(s)
 	a.Rate = activities.NewRate(1) // a page at once, and then one in more than 8 minutes
-	raised := time.AfterFunc(200*time.Millisecond, func() { a.Rate.SetLimit(activities.Limit(0)) })
+	before := make(chan int, 1)
+	raised := time.AfterFunc(200*time.Millisecond, func() {
+		have, err := s.HaveFeedItem(t.Context(), tweet.ID, readers)
+		if err != nil {
+			t.Error(err)
+		}
+		before <- len(have)
+		a.Rate.SetLimit(activities.Limit(0))
+	})
 	defer raised.Stop()
 	begin := time.Now()
 	d, err := deliver(a, activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, nil)
 	require.NoError(t, err)
 	require.Greater(t, time.Since(begin), 200*time.Millisecond)
+	require.LessOrEqual(t, <-before, 1000, "the page at once, and at most the one after it")
 	require.Equal(t, twtr.Delivery{Delivered: 1700}, d)
 	requireDelivered(t, s, tweet, readers)
 }

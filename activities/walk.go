@@ -53,7 +53,7 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 		places = a.Pages
 	}
 
-	if fresh(start) {
+	if fresh(start) { // nearly every author's followers are one page, which one read brings
 		many := false
 		page, f, err := a.page(ctx, places, window, func(ctx context.Context) ([]string, error) {
 			page, err := a.Follows.SomeFollowers(ctx, author, followerPage+1)
@@ -125,15 +125,14 @@ func (a *Feeds) pace(ctx context.Context, n int) error {
 	return nil
 }
 
-// fresh says whether nothing was done yet, in any bucket. Nearly every author's followers are then one page, which one read
-// brings.
+// fresh says whether nothing was done yet, in any bucket.
 func fresh(d twtr.Delivery) bool {
 	return len(d.Left) == twtr.FollowerBuckets && !slices.ContainsFunc(d.Left, func(c twtr.BucketCursor) bool { return c.After != "" })
 }
 
 // page reads followers, when there is a place, and has act do its work on them. If the store doesn't manage that, it tries
-// again, some times and ever later, and keeps its place while it waits: so the fewer pages are in hand the more of them
-// fail, and an overload passes. Then the activity's failure is for Temporal to show and to retry.
+// again, some times and ever later, and keeps its place while it waits: so the more pages fail the fewer are in hand, and an
+// overload passes. One that stays fails the activity, which is for Temporal to show and to retry.
 func (a *Feeds) page(ctx context.Context, places chan struct{}, window time.Duration, read func(context.Context) ([]string, error),
 	act func(ctx context.Context, followers []string) (found, error)) (followers []string, f found, err error) {
 	select {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # A real Cassandra 5.0 for development: by Docker where an engine answers, else from Maven Central on Java.
-#   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (Docker: one); returns when they answer
+#   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (Docker: one); returns when they answer;
+#                                        without a number as many as there is data of, else one
 #   scripts/cassandra.sh stop|status     what start started; data stays
 #   scripts/cassandra.sh pause|resume    freezes and thaws it, to see what an outage does
 #   TWTR_CASSANDRA_DIR                   where data, logs and process ids are (.twtr/cassandra)
@@ -30,7 +31,7 @@ pids() {
     [ -f "$file" ] || continue
     pid=$(<"$file")
     # A process id comes back: ours has our directory in its command line.
-    if tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "${file%/pid}/cassandra.yaml"; then echo "$pid"; fi
+    if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "${file%/pid}/cassandra.yaml"; then echo "$pid"; fi
   done
 }
 
@@ -111,12 +112,16 @@ END
 }
 
 start() {
-  local nodes=${1:-1} java
-  case $nodes in 1 | 2 | 3) ;; *) die "1 to 3 nodes, not $nodes" ;; esac
+  local have nodes java
   if [ -n "$(pids)" ]; then
     echo "already running"
     return
   fi
+  have=$(find "$DIR" -maxdepth 1 -name 'node[1-3]' 2>/dev/null | wc -l) || true # none yet
+  nodes=${1:-$((have > 0 ? have : 1))}
+  case $nodes in 1 | 2 | 3) ;; *) die "1 to 3 nodes, not $nodes" ;; esac
+  # Those that are left would wait for the others, a minute for each change of the schema.
+  [ "$have" -eq 0 ] || [ "$have" -eq "$nodes" ] || die "$DIR has the data of $have nodes: start $have, or remove it"
   if docker_engine && docker_ours; then
     docker start "$CONTAINER" >/dev/null
   elif listens 127.0.0.1; then
@@ -175,7 +180,7 @@ signal() { # signal STOP|CONT pause|unpause
 }
 
 case ${1:-} in
-start) start "${2:-1}" ;;
+start) start "${2:-}" ;;
 stop) stop ;;
 status)
   if [ -n "$(pids)" ]; then
@@ -190,7 +195,7 @@ status)
 pause) signal STOP pause ;;
 resume) signal CONT unpause ;;
 *)
-  sed -n 2,6p "$0"
+  sed -n 2,7p "$0"
   exit 2
   ;;
 esac

@@ -61,12 +61,13 @@ var (
 	autoUpgrade = workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade}
 )
 
-// Options are how a worker runs; each default is what was best when it was measured (docs/performance.md).
+// Options are how a worker runs.
 type Options struct {
 	// Version is the version of a worker deployment that it is one of, which Temporal gives work only once it is made the
 	// current version, or ramped up. The zero version is an unversioned worker.
 	Version worker.WorkerDeploymentVersion
-	// MaxPollers is how many polls of each kind it has waiting at most; it has more than two only while they bring work.
+	// MaxPollers is how many polls of each kind it has waiting at most, 2 at least; it has more than two only while they bring
+	// work.
 	MaxPollers int
 	// MaxActivities, and MaxWorkflowTasks, are how many it runs at a time at most.
 	MaxActivities, MaxWorkflowTasks int

@@ -31,6 +31,9 @@ type Config struct {
 // second when it was measured (docs/performance.md), and only longer queues.
 const batchesAtATime = 16
 
+// schemaTimeout is for how long one change of the schema is waited for: one that was given up may still have been made.
+const schemaTimeout = 30 * time.Second
+
 // Store implements [twtr.Store] on one keyspace.
 type Store struct {
 	session *gocql.Session
@@ -60,9 +63,11 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	return s, nil
 }
 
-// connect opens a session, on no keyspace if that is empty.
+// connect opens a session, on no keyspace if that is empty, to change the schema, for which a busy Cassandra takes its time.
 func (c Config) connect(keyspace string) (*gocql.Session, error) {
-	return c.open(c.cluster(keyspace))
+	cluster := c.cluster(keyspace)
+	cluster.Timeout = schemaTimeout
+	return c.open(cluster)
 }
 
 func (c Config) cluster(keyspace string) *gocql.ClusterConfig {

@@ -101,10 +101,10 @@ func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []s
 	return have, nil
 }
 
-// toFeeds runs a statement for n feeds, in batches of those that are on the same node. Cassandra then has a tenth of the
-// requests to read and to answer, and no node has work that it must hand to others; so a batch, of which one row alone
-// would fail, is no more than some rows that are sent together. The rows of one batch, which is what nearly every author's
-// tweet makes, need no place, so they never wait for a large delivery's.
+// toFeeds runs a statement for n feeds, whose rows hold so many bytes of content, in batches of those that are on the same
+// node. Cassandra then has a tenth of the requests to read and to answer, and the node that gets a batch has each of its
+// rows, as it would have had if they came one by one. A few rows, which is what nearly every author's tweet makes, need no
+// place, so they never wait for a large delivery's.
 func (s *Store) toFeeds(ctx context.Context, n, contentBytes int, statement string, args func(i int) []any) error {
 	if err := ctx.Err(); err != nil {
 		return err

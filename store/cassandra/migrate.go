@@ -52,6 +52,10 @@ func (c Config) migrate(ctx context.Context, life time.Duration) error {
 	if err := session.Query(fmt.Sprintf(createLease, uuid.NewSHA1(uuid.NameSpaceURL, []byte("twtr:"+c.Keyspace)))).WithContext(ctx).Exec(); err != nil {
 		return fmt.Errorf("make the table of the migration lease: %w", err)
 	}
+	// The driver waits for all nodes to know a table that it made, but not for one that another process made just now.
+	if err := session.AwaitSchemaAgreement(ctx); err != nil {
+		return fmt.Errorf("wait for all nodes to know the same schema: %w", err)
+	}
 	l := &lease{session: session, owner: gocql.UUID(uuid.New()), life: life}
 	held, release, err := l.take(ctx)
 	if err != nil {
@@ -87,7 +91,7 @@ var errLeaseLost = errors.New("the lease of the migration was lost to another pr
 func (l *lease) take(ctx context.Context) (held context.Context, release func(), err error) {
 	for {
 		ok, err := l.cas(ctx, takeLease, l.owner, int(l.life.Seconds()))
-		if err != nil {
+		if err != nil && !outvied(err) {
 			return nil, nil, fmt.Errorf("take the migration lease: %w", err)
 		}
 		if ok {
@@ -106,6 +110,13 @@ func (l *lease) take(ctx context.Context) (held context.Context, release func(),
 		// Not released it runs out by itself.
 		_, _ = l.cas(context.WithoutCancel(ctx), releaseLease, l.owner)
 	}, nil
+}
+
+// outvied says whether a lightweight transaction failed by others on the same row, or by a Cassandra that has too much to
+// do: whether it was made is unknown, and the next one finds out.
+func outvied(err error) bool {
+	failure, ok := errors.AsType[gocql.RequestError](err)
+	return ok && (failure.Code() == gocql.ErrCodeWriteTimeout || failure.Code() == gocql.ErrCodeCASWriteUnknown)
 }
 
 func (l *lease) renew(held context.Context, lose context.CancelCauseFunc) {
