@@ -8,21 +8,9 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/time/rate"
 
 	"github.com/twtr-dev/twtr"
 )
-
-// NewRate is a limit of so many feeds a second; 0 is without. It may be changed while it is in use.
-func NewRate(perSecond int) *rate.Limiter { return rate.NewLimiter(Limit(perSecond), followerPage) }
-
-// Limit is what [rate.Limiter.SetLimit] takes for so many feeds a second; 0 is without limit.
-func Limit(perSecond int) rate.Limit {
-	if perSecond == 0 {
-		return rate.Inf
-	}
-	return rate.Limit(perSecond)
-}
 
 // Feeds are the activities of task queue feeds.
 type Feeds struct {
@@ -34,8 +22,8 @@ type Feeds struct {
 	// together: those with a budget, which nearly all are and which are short, and those without. So the short ones don't
 	// queue behind the long ones. A page's window begins when it has got its place: much to do doesn't make pages fail.
 	Pages, LargePages chan struct{}
-	// Rate limits how many feeds a second are written, or looked at, in all walks of the process together.
-	Rate *rate.Limiter
+	// Rate limits them all together.
+	Rate *Rate
 	// MaxItems is how many items a feed keeps.
 	MaxItems int
 }

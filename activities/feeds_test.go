@@ -187,7 +187,7 @@ func TestARateThatIsRaisedMeanwhileLetsTheDeliveryGoOn(t *testing.T) {
 			t.Error(err)
 		}
 		before <- len(have)
-		a.Rate.SetLimit(activities.Limit(0))
+		a.Rate.Set(0)
 	})
 	defer raised.Stop()
 	begin := time.Now()

@@ -9,7 +9,6 @@ import (
 
 	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
-	"golang.org/x/time/rate"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -67,7 +66,7 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 		}
 		if !many {
 			all := twtr.Delivery{Delivered: int64(len(page)), Missing: f.missing, Extra: f.extra}
-			return all, a.pace(ctx, len(page))
+			return all, a.Rate.wait(ctx, len(page))
 		}
 	}
 
@@ -92,7 +91,7 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 				}
 				count := p.advance(cursor, len(page), f, done)
 				// After the page, whose window it must not use up.
-				if err := a.pace(gctx, len(page)); err != nil {
+				if err := a.Rate.wait(gctx, len(page)); err != nil {
 					return err
 				}
 				// Each bucket has had a page at least, so that an empty one is not left for the next step.
@@ -107,22 +106,6 @@ func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, bu
 		activity.RecordHeartbeat(ctx, p.snapshot()) // the retry begins here
 	}
 	return p.snapshot(), err
-}
-
-// pace waits until n feeds more may be done. It waits for a tenth of a second's worth at a time, because a wait that has
-// begun takes no notice of a rate that is changed.
-func (a *Feeds) pace(ctx context.Context, n int) error {
-	for n > 0 {
-		some := n
-		if limit := a.Rate.Limit(); limit != rate.Inf {
-			some = max(1, min(n, int(limit/10)))
-		}
-		if err := a.Rate.WaitN(ctx, some); err != nil {
-			return err
-		}
-		n -= some
-	}
-	return nil
 }
 
 // fresh says whether nothing was done yet, in any bucket.

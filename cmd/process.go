@@ -175,7 +175,7 @@ func (p *Process) RunWorkers(ctx context.Context, domains ...string) error {
 			p.log.ErrorContext(ctx, "the settings file has changed, and what it says now is not taken", "error", err)
 			return
 		}
-		deps.FeedRate.SetLimit(activities.Limit(perSecond))
+		deps.FeedRate.Set(perSecond)
 		p.log.InfoContext(ctx, "the settings file has changed", "feed.rows_per_second", perSecond)
 	})
 	return g.Wait()

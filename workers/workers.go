@@ -11,9 +11,9 @@ import (
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
-	"golang.org/x/time/rate"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/internal/crossing"
 	"github.com/twtr-dev/twtr/workflows"
 )
@@ -26,7 +26,7 @@ type Dependencies struct {
 	// MaxFeedItems is how many items a feed keeps; only the domain feeds needs it.
 	MaxFeedItems int
 	// FeedRate limits how many feeds a second a process writes; only the domain feeds needs it.
-	FeedRate *rate.Limiter
+	FeedRate *activities.Rate
 }
 
 // domains are all, in the order in which they are listed to people.
