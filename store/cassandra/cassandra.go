@@ -154,6 +154,22 @@ func (s *Store) exec(ctx context.Context, statement string, args ...any) error {
 	return fault(ctx, s.session.Query(statement, args...).WithContext(ctx).Idempotent(true).Exec())
 }
 
+// row is a statement for one row, which may be run again.
+func row(statement string, args ...any) gocql.BatchEntry {
+	return gocql.BatchEntry{Stmt: statement, Args: args, Idempotent: true}
+}
+
+// execTogether writes rows in one request: less to do, for us and for Cassandra, than a request each. If it fails any of them
+// may have been written, as if they came one by one.
+func (s *Store) execTogether(ctx context.Context, rows ...gocql.BatchEntry) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	batch := s.session.NewBatch(gocql.UnloggedBatch).WithContext(ctx)
+	batch.Entries = rows
+	return fault(ctx, s.session.ExecuteBatch(batch))
+}
+
 // cas runs a lightweight transaction, and reports whether its condition held. The driver doesn't run it again by itself.
 func (s *Store) cas(ctx context.Context, statement string, args ...any) (applied bool, err error) {
 	return s.casOrRow(ctx, map[string]any{}, statement, args...)

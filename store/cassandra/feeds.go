@@ -126,10 +126,10 @@ func (s *Store) toFeeds(ctx context.Context, n, contentBytes int, statement stri
 	}
 	most := max(1, min(feedsPerBatch, bytesPerBatch/(rowBytes+contentBytes)))
 	batches := map[string]*gocql.Batch{} // by node
-	row := s.session.Query(statement)
+	query := s.session.Query(statement)
 	for i := range n {
-		entry := gocql.BatchEntry{Stmt: statement, Args: args(i), Idempotent: true}
-		node := s.node(row.Bind(entry.Args...))
+		entry := row(statement, args(i)...)
+		node := s.node(query.Bind(entry.Args...))
 		batch := batches[node]
 		if batch == nil {
 			batch = s.session.NewBatch(gocql.UnloggedBatch).WithContext(gctx)
@@ -157,16 +157,13 @@ func (s *Store) node(q *gocql.Query) string {
 
 // toFeed runs a statement for n rows of one feed.
 func (s *Store) toFeed(ctx context.Context, statement string, n int, args func(i int) []any) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
 	for begin := 0; begin < n; begin += rowsPerBatch {
-		batch := s.session.NewBatch(gocql.UnloggedBatch).WithContext(ctx)
+		var rows []gocql.BatchEntry
 		for i := begin; i < min(begin+rowsPerBatch, n); i++ {
-			batch.Entries = append(batch.Entries, gocql.BatchEntry{Stmt: statement, Args: args(i), Idempotent: true})
+			rows = append(rows, row(statement, args(i)...))
 		}
-		if err := s.session.ExecuteBatch(batch); err != nil {
-			return fault(ctx, err)
+		if err := s.execTogether(ctx, rows...); err != nil {
+			return err
 		}
 	}
 	return nil

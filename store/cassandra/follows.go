@@ -29,19 +29,17 @@ const (
 // PutFollow implements [twtr.FollowStore].
 func (s *Store) PutFollow(ctx context.Context, f twtr.Follow) error {
 	at := f.At.UnixMicro()
-	if err := s.exec(ctx, insertFollower, f.Followee, twtr.FollowerBucket(f.Follower), f.Follower, at); err != nil {
-		return err
-	}
-	return s.exec(ctx, insertFollowing, f.Follower, f.Followee, at, at)
+	return s.execTogether(ctx,
+		row(insertFollower, f.Followee, twtr.FollowerBucket(f.Follower), f.Follower, at),
+		row(insertFollowing, f.Follower, f.Followee, at, at))
 }
 
 // DeleteFollow implements [twtr.FollowStore].
 func (s *Store) DeleteFollow(ctx context.Context, f twtr.Follow) error {
 	at := f.At.UnixMicro()
-	if err := s.exec(ctx, deleteFollower, at, f.Followee, twtr.FollowerBucket(f.Follower), f.Follower); err != nil {
-		return err
-	}
-	return s.exec(ctx, deleteFollowing, at, f.Follower, f.Followee)
+	return s.execTogether(ctx,
+		row(deleteFollower, at, f.Followee, twtr.FollowerBucket(f.Follower), f.Follower),
+		row(deleteFollowing, at, f.Follower, f.Followee))
 }
 
 // Follow implements [twtr.FollowStore].

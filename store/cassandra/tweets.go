@@ -21,19 +21,13 @@ const (
 // PutTweet implements [twtr.TweetStore].
 func (s *Store) PutTweet(ctx context.Context, t twtr.Tweet) error {
 	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
-	if err := s.exec(ctx, insertTweet, id, t.Username, t.Content, at); err != nil {
-		return err
-	}
-	return s.exec(ctx, insertTweetByUser, t.Username, id, t.Content, at)
+	return s.execTogether(ctx, row(insertTweet, id, t.Username, t.Content, at), row(insertTweetByUser, t.Username, id, t.Content, at))
 }
 
 // DeleteTweet implements [twtr.TweetStore]. The removal has the time of the put, and at the same time a removal wins.
 func (s *Store) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
 	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
-	if err := s.exec(ctx, deleteTweet, at, id); err != nil {
-		return err
-	}
-	return s.exec(ctx, deleteTweetByUser, at, t.Username, id)
+	return s.execTogether(ctx, row(deleteTweet, at, id), row(deleteTweetByUser, at, t.Username, id))
 }
 
 // Tweet implements [twtr.TweetStore].
