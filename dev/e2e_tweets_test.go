@@ -176,6 +176,8 @@ func TestAReceiptTellsHowFarADeliveryIsWithEveryWorkerDown(t *testing.T) {
 		stop := s.work("feeds")
 		s.eventually("the delivery is on its way", func() bool { return s.delivery(ann, posted.ID).Delivered > 0 })
 		stop()
+		// What a step that has just ended did is told as soon as the workflow knows.
+		s.eventually("what the step did is noted", func() bool { return s.delivery(ann, posted.ID).Delivered > 0 })
 		others()
 		d := s.delivery(ann, posted.ID)
 		if d.State == "running" { // on a fast machine it may be over

@@ -98,7 +98,7 @@ else
   [ -z "${REQUIRE_CASSANDRA:-}" ] || failed+=("no Cassandra, and REQUIRE_CASSANDRA is set")
 fi
 
-step "end to end" go -C dev test -count=1 -timeout 15m ./...
+step "end to end" go -C dev test -count=1 -timeout 20m ./...
 
 join() {
   local IFS=';'
