@@ -31,6 +31,9 @@ type Config struct {
 // second when it was measured (docs/performance.md), and only longer queues.
 const batchesAtATime = 16
 
+// requestTimeout is for how long one request is waited for: a request of the API has 5 s in all.
+const requestTimeout = 2 * time.Second
+
 // schemaTimeout is for how long one change of the schema is waited for: one that was given up may still have been made.
 const schemaTimeout = 30 * time.Second
 
@@ -76,7 +79,7 @@ func (c Config) cluster(keyspace string) *gocql.ClusterConfig {
 	cluster.Consistency = gocql.LocalQuorum
 	cluster.SerialConsistency = gocql.LocalSerial
 	cluster.ConnectTimeout = 3 * time.Second
-	cluster.Timeout = 2 * time.Second // a request of the API has 5 s in all
+	cluster.Timeout = requestTimeout
 	// By default the driver waits 200 µs for more to send with a request, which costs every one of them over a
 	// millisecond here.
 	cluster.WriteCoalesceWaitTime = 0

@@ -157,6 +157,9 @@ func (s *Store) node(q *gocql.Query) string {
 
 // toFeed runs a statement for n rows of one feed.
 func (s *Store) toFeed(ctx context.Context, statement string, n int, args func(i int) []any) error {
+	if err := ctx.Err(); err != nil { // also of no rows
+		return err
+	}
 	for begin := 0; begin < n; begin += rowsPerBatch {
 		var rows []gocql.BatchEntry
 		for i := begin; i < min(begin+rowsPerBatch, n); i++ {

@@ -140,6 +140,9 @@ func (l *lease) renew(held context.Context, lose context.CancelCauseFunc) {
 }
 
 func (l *lease) cas(ctx context.Context, statement string, args ...any) (bool, error) {
+	// Not as long as a change of the schema may take: a renewal whose answer is lost must not outlast the lease.
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	previous := map[string]any{}
 	ok, err := l.session.Query(statement, args...).WithContext(ctx).MapScanCAS(previous)
 	// One whose answer was lost may have taken effect.
