@@ -1,6 +1,7 @@
 package temporalserver
 
 import (
+	"maps"
 	"net"
 	"time"
 
@@ -12,70 +13,82 @@ import (
 	"go.temporal.io/server/temporal"
 )
 
-// innerServices are those that only the server's own services talk to.
+// innerServices are called by the server's own services only.
 var innerServices = [...]primitives.ServiceName{primitives.HistoryService, primitives.MatchingService, primitives.WorkerService}
 
 const (
-	// clusterName and shards are kept in the file: a file made with others would be refused or read wrongly.
+	// The file stores clusterName and shards: a file made with others would be refused or misread.
 	clusterName = "active"
 	shards      = 1
 
-	storeName = "sqlite"
+	workflowStore   = "workflows"
+	visibilityStore = "visibility"
 )
 
-// enough is a rate limit that this machine can't reach: its processors are the limit.
-const enough = 100_000
+// unreachable is a rate limit that one machine cannot reach: its processors are the limit.
+const unreachable = 100_000
 
-// dynamicConfig is where the server is to behave differently from its defaults, which are made for a cluster.
+// dynamicConfig replaces defaults that are made for a cluster.
 var dynamicConfig = dynamicconfig.StaticClient{
-	// By default each queue is read at most 20 times a second: 50 ms more for every hop of every workflow.
+	// By default each queue is read at most 20 times a second, which adds 50 ms to every step of every workflow.
 	dynamicconfig.TransferProcessorMaxPollRPS.Key():   5000,
 	dynamicconfig.VisibilityProcessorMaxPollRPS.Key(): 1000,
 	dynamicconfig.TimerProcessorMaxPollRPS.Key():      1000,
 
-	// With several partitions a task and a poller meet only after being forwarded; one host gains nothing from that.
+	// With several partitions a task may have to be forwarded to the partition where a poller waits. One host gains nothing from them.
 	dynamicconfig.MatchingNumTaskqueueReadPartitions.Key():  1,
 	dynamicconfig.MatchingNumTaskqueueWritePartitions.Key(): 1,
 
-	// A long poll for a workflow's result misses its end when another event came just before (only one notification is kept for
-	// it), and then finds it when it expires: after 20 s.
+	// A long poll for a workflow's result misses the end of the workflow when another event came just before, because the server keeps
+	// only one notification for it. It then finds the end when it expires: by default after 20 s.
 	dynamicconfig.HistoryLongPollExpirationInterval.Key(): time.Second,
 
-	// Without it fairness keys are accepted and ignored.
+	// Without this the server accepts fairness keys and ignores them.
 	dynamicconfig.MatchingEnableFairness.Key(): true,
 
-	// A load test of 64 clients is to measure the processors, not these limits (1,200 to 3,000 calls a second).
-	dynamicconfig.FrontendRPS.Key():                        enough,
-	dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key(): enough,
-	dynamicconfig.HistoryRPS.Key():                         enough,
-	dynamicconfig.MatchingRPS.Key():                        enough,
-	dynamicconfig.FrontendPersistenceMaxQPS.Key():          enough,
-	dynamicconfig.HistoryPersistenceMaxQPS.Key():           enough,
-	dynamicconfig.MatchingPersistenceMaxQPS.Key():          enough,
+	// A load test must measure the processors, not these limits, which default to 1,200 to 3,000 calls a second.
+	dynamicconfig.FrontendRPS.Key():                        unreachable,
+	dynamicconfig.FrontendMaxNamespaceRPSPerInstance.Key(): unreachable,
+	dynamicconfig.HistoryRPS.Key():                         unreachable,
+	dynamicconfig.MatchingRPS.Key():                        unreachable,
+	dynamicconfig.FrontendPersistenceMaxQPS.Key():          unreachable,
+	dynamicconfig.HistoryPersistenceMaxQPS.Key():           unreachable,
+	dynamicconfig.MatchingPersistenceMaxQPS.Key():          unreachable,
 
-	// Lists and counts are limited to 10 a second: a few open pages of the Web UI, or a test that polls, need more.
+	// Lists and counts are limited to 10 a second by default. A few open pages of the Web UI, or a test that polls, need more.
 	dynamicconfig.FrontendMaxNamespaceVisibilityRPSPerInstance.Key(): 1000,
 
-	// Namespaces, and with them new search attributes, are known to the services when they are next read: after 2 s.
+	// The services see a new namespace or search attribute when they next read the namespaces: by default every 2 s.
 	dynamicconfig.NamespaceCacheRefreshInterval.Key(): 500 * time.Millisecond,
 
-	// The workers of these three are the ones that Stop leaves running, against a port that may be another's by then. Without
-	// them a closing parent still closes its children, only one by one, and the file keeps the few rows that a crash orphans.
+	// Stop leaves the workers of these three running, and they go on calling a port that another server may use by then. Without them
+	// a closing parent still closes its children, one by one, and the file keeps the few rows that a crash orphans.
 	dynamicconfig.EnableParentClosePolicyWorker.Key(): false,
 	dynamicconfig.TaskQueueScannerEnabled.Key():       false,
 	dynamicconfig.HistoryScannerEnabled.Key():         false,
 
-	// Asks a host on the internet once a day whether there is a newer version.
+	// The check asks a host on the internet once a day whether there is a newer version.
 	dynamicconfig.EnableServerVersionCheck.Key(): false,
 }
 
-func serverOptions(front, http *net.TCPAddr, inner [len(innerServices)]*net.TCPAddr, database *config.SQL, log *logger) []temporal.ServerOption {
+// withDynamicConfig returns dynamicConfig with some of its values replaced, by their names in Temporal's documentation.
+func withDynamicConfig(values map[string]any) dynamicconfig.StaticClient {
+	c := maps.Clone(dynamicConfig)
+	for name, value := range values {
+		c[dynamicconfig.MakeKey(name)] = value
+	}
+	return c
+}
+
+func serverOptions(
+	front *net.TCPAddr, inner [len(innerServices)]*net.TCPAddr, dbs databases, dynamic dynamicconfig.StaticClient, log *logger,
+) []temporal.ServerOption {
 	addr := reachable(front).String()
 	services := map[string]config.Service{
-		// Nobody uses the HTTP front end, but without it each start begins with a warning.
-		string(primitives.FrontendService): {RPC: config.RPC{BindOnIP: front.IP.String(), GRPCPort: front.Port, HTTPPort: http.Port}},
+		// No HTTPPort, so no HTTP API: any web page could send requests to it.
+		string(primitives.FrontendService): {RPC: config.RPC{BindOnIP: front.IP.String(), GRPCPort: front.Port}},
 	}
-	// Static hosts: the services know each other's addresses, so there is no membership protocol with ports of its own.
+	// With static hosts the services know each other's addresses, and the membership protocol with its ports is not needed.
 	hosts := map[primitives.ServiceName]static.Hosts{primitives.FrontendService: static.SingleLocalHost(addr)}
 	for i, service := range innerServices {
 		services[string(service)] = config.Service{RPC: config.RPC{BindOnIP: inner[i].IP.String(), GRPCPort: inner[i].Port}}
@@ -85,23 +98,23 @@ func serverOptions(front, http *net.TCPAddr, inner [len(innerServices)]*net.TCPA
 	return []temporal.ServerOption{
 		temporal.ForServices(temporal.DefaultServices),
 		temporal.WithStaticHosts(hosts),
-		temporal.WithDynamicConfigClient(dynamicConfig),
+		temporal.WithDynamicConfigClient(dynamic),
 		temporal.WithLogger(log),
 		temporal.WithConfig(&config.Config{
 			Services:     services,
 			PublicClient: config.PublicClient{HostPort: addr},
 			Persistence: config.Persistence{
-				DefaultStore:     storeName,
-				VisibilityStore:  storeName,
+				DefaultStore:     workflowStore,
+				VisibilityStore:  visibilityStore,
 				NumHistoryShards: shards,
-				DataStores:       map[string]config.DataStore{storeName: {SQL: database}},
+				DataStores:       map[string]config.DataStore{workflowStore: {SQL: dbs.workflows}, visibilityStore: {SQL: dbs.visibility}},
 			},
 			ClusterMetadata: &cluster.Config{
 				FailoverVersionIncrement: 10,
 				MasterClusterName:        clusterName,
 				CurrentClusterName:       clusterName,
 				ClusterInformation: map[string]cluster.ClusterInformation{
-					clusterName: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: addr, HTTPAddress: reachable(http).String()},
+					clusterName: {Enabled: true, InitialFailoverVersion: 1, RPCAddress: addr},
 				},
 			},
 			DCRedirectionPolicy: config.DCRedirectionPolicy{Policy: "noop"},

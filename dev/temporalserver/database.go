@@ -3,9 +3,13 @@ package temporalserver
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -16,51 +20,99 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// retention is how long a closed workflow stays to be looked at. The schema's own 24 h would lose Friday's by Monday.
+// retention is how long a closed workflow is kept. The schema's default of 24 h would lose Friday's workflows by Monday.
 const retention = 7 * 24 * time.Hour
 
-// openDatabase returns a database that has the schema and the namespace. The connections are shared within the process by all
-// that use the same configuration, and the plugin never closes them.
-func openDatabase(ctx context.Context, file, namespace string) (*config.SQL, error) {
-	c := &config.SQL{PluginName: sqlite.PluginName}
-	if file == "" {
-		// Memory is found by its name within the process, hence one that no other server has. It gets the schema by itself.
-		c.DatabaseName = uuid.NewString()
-		c.ConnectAttributes = map[string]string{"mode": "memory", "cache": "shared"}
-	} else {
-		path, err := filepath.Abs(file)
-		if err != nil {
-			return nil, err
-		}
-		// The plugin makes a URI of it without escaping.
-		c.DatabaseName = (&url.URL{Path: path}).EscapedPath()
-		if err := createSchema(ctx, c.DatabaseName); err != nil {
-			return nil, fmt.Errorf("%s: %w", file, err)
-		}
-		c.ConnectAttributes = map[string]string{
-			"mode": "rw",
-			// Attributes the plugin doesn't know become pragmas of each connection. With these two a commit is a write and no
-			// fsync; what was acknowledged survives a kill -9, though not a power failure. The plugin's one connection stays:
-			// with more of them the writers wait for each other and everything gets slower.
-			"journal_mode": "wal",
-			"synchronous":  "normal",
-		}
+// databases are the two that a server uses. The plugin opens one connection per database, so lists of workflows and the three
+// visibility writes of each workflow do not wait for the writes that make workflows progress, nor the other way round.
+type databases struct{ workflows, visibility *config.SQL }
+
+// openDatabases returns databases that have their schema and the namespace.
+func openDatabases(ctx context.Context, file, namespace string) (databases, error) {
+	var dbs databases
+	var err error
+	if dbs.workflows, err = openDatabase(ctx, file); err != nil {
+		return databases{}, err
+	}
+	if dbs.visibility, err = openDatabase(ctx, visibilityFile(file)); err != nil {
+		return databases{}, err
 	}
 	ns, err := sqliteschema.NewNamespaceConfig(clusterName, namespace, false, nil)
 	if err != nil {
-		return nil, err
+		return databases{}, err
 	}
 	ns.Detail.Config.Retention = durationpb.New(retention)
-	if err := sqliteschema.CreateNamespaces(c, ns); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return dbs, sqliteschema.CreateNamespaces(dbs.workflows, ns)
 }
 
-// createSchema makes the file and its tables unless they are there: all or nothing, since a process killed in the middle would
-// else leave a file that no server starts on.
+// visibilityFile is temporal-visibility.db for temporal.db, and empty for memory.
+func visibilityFile(file string) string {
+	if file == "" {
+		return ""
+	}
+	ext := filepath.Ext(file)
+	return strings.TrimSuffix(file, ext) + "-visibility" + ext
+}
+
+// openDatabase returns a database that has the schema: always the whole one, because the library has no function for one half.
+// The unused tables stay empty. All users of the same configuration in a process share its connection, which the plugin never
+// closes.
+func openDatabase(ctx context.Context, file string) (*config.SQL, error) {
+	if file == "" {
+		return &config.SQL{
+			PluginName: sqlite.PluginName,
+			// A database in memory is found by its name within the process, so the name must be unique. The plugin creates its schema.
+			DatabaseName:      uuid.NewString(),
+			ConnectAttributes: map[string]string{"mode": "memory", "cache": "shared"},
+		}, nil
+	}
+	path, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	if err := keepPrivate(path); err != nil {
+		return nil, err
+	}
+	escaped := (&url.URL{Path: path}).EscapedPath() // the plugin makes a URI of it without escaping
+	if err := createSchema(ctx, escaped); err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	return &config.SQL{
+		PluginName:   sqlite.PluginName,
+		DatabaseName: escaped,
+		ConnectAttributes: map[string]string{
+			"mode": "rw",
+			// The plugin makes a pragma of each attribute that it does not know. With these two a commit is a write without an fsync:
+			// it survives a kill -9, but not a power failure. The plugin's default of one connection stays: with more, the writers
+			// wait for each other and everything gets slower.
+			"journal_mode": "wal",
+			"synchronous":  "normal",
+		},
+	}, nil
+}
+
+// keepPrivate creates the file unless it exists, and lets only its owner read it: histories contain what users wrote. SQLite gives
+// new -wal and -shm files the mode of the database.
+func keepPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(path+suffix, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// createSchema creates the tables unless they exist, in one transaction: a process killed in the middle must not leave a file
+// that no server starts on.
 func createSchema(ctx context.Context, escapedPath string) error {
-	db, err := sql.Open("sqlite", "file:"+escapedPath+"?mode=rwc") // the driver that the plugin brings
+	db, err := sql.Open("sqlite", "file:"+escapedPath+"?mode=rw") // the driver that the plugin registers
 	if err != nil {
 		return err
 	}
@@ -69,7 +121,7 @@ func createSchema(ctx context.Context, escapedPath string) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // nothing after a commit
+	defer func() { _ = tx.Rollback() }() // does nothing after a commit
 	var tables int
 	if err := tx.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_master WHERE name = 'namespaces'`).Scan(&tables); err != nil {
 		return err
@@ -83,7 +135,7 @@ func createSchema(ctx context.Context, escapedPath string) error {
 	return tx.Commit()
 }
 
-// schemaTx is as much of an AdminDB as SetupSchemaOnDB uses.
+// schemaTx implements the part of AdminDB that SetupSchemaOnDB uses.
 type schemaTx struct {
 	sqlplugin.AdminDB
 	ctx context.Context

@@ -12,10 +12,10 @@ import (
 	"go.temporal.io/server/common/log/tag"
 )
 
-// logger gives what the server logs to slog.
+// logger passes what the server logs to slog.
 //
-// The server's own logger ends the process at a fatal message, of which there is one when a service finds its port taken. This
-// one keeps the message for Start to return and ends the goroutine: then the start fails, too, and the process goes on.
+// The server's default logger ends the process at a fatal message, e.g. when a service finds its port in use. This one keeps the
+// message for Start to return and ends the goroutine: the start fails, and the process goes on.
 type logger struct {
 	to    slog.Handler
 	level slog.Leveler
@@ -28,8 +28,14 @@ var (
 	_ log.WithLogger = (*logger)(nil)
 )
 
-// pageTooLarge is a warning that the Web UI causes, twice, whenever somebody looks at a workflow.
-const pageTooLarge = "GetHistory page size is larger than threshold"
+// harmless are warnings that say nothing about this server.
+var harmless = map[string]bool{
+	// Twice whenever the Web UI shows a workflow.
+	"GetHistory page size is larger than threshold": true,
+	// At each start. The HTTP API is off on purpose, and nothing here uses Nexus.
+	"HTTP API port has not been set. Nexus HTTP endpoints will not be available. To enable Nexus, follow these instructions: " +
+		"https://github.com/temporalio/temporal/blob/main/docs/architecture/nexus.md#enabling-nexus.": true,
+}
 
 func newLogger(to *slog.Logger, level slog.Leveler) *logger {
 	if to == nil {
@@ -43,7 +49,7 @@ func newLogger(to *slog.Logger, level slog.Leveler) *logger {
 
 func (l *logger) mute() { l.muted.Store(true) }
 
-// With makes the server compute the tags of a component once instead of at every message.
+// With lets the server convert the tags of a component once instead of with every message.
 func (l *logger) With(tags ...tag.Tag) log.Logger {
 	with := *l
 	with.to = l.to.WithAttrs(attrs(tags))
@@ -57,7 +63,7 @@ func (l *logger) log(level slog.Level, msg string, tags []tag.Tag) {
 	}
 	record := slog.NewRecord(time.Now(), level, msg, 0)
 	record.AddAttrs(attrs(tags)...)
-	_ = l.to.Handle(ctx, record) // there is nowhere to tell of a log that can't be written
+	_ = l.to.Handle(ctx, record) // there is nowhere to report that the log cannot be written
 }
 
 func (l *logger) Debug(msg string, tags ...tag.Tag) { l.log(slog.LevelDebug, msg, tags) }
@@ -66,7 +72,7 @@ func (l *logger) Error(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg
 
 func (l *logger) Warn(msg string, tags ...tag.Tag) {
 	level := slog.LevelWarn
-	if msg == pageTooLarge {
+	if harmless[msg] {
 		level = slog.LevelDebug
 	}
 	l.log(level, msg, tags)

@@ -1,6 +1,10 @@
-// Package temporalserver runs a Temporal server and its Web UI inside this process: for development and for tests that need
-// the real thing. All services are one host each, the data is one SQLite file (or memory), nothing calls out to the internet.
+// Package temporalserver runs a Temporal server and its Web UI in this process, for development and for tests that need a real
+// server. Each service is one host, the data is in two SQLite files or in memory, and nothing connects to the internet.
 // It is not for production.
+//
+// go.temporal.io/server/temporaltest starts a server in a process, too, but always in memory, without the Web UI, only inside a
+// test, and with the defaults of a cluster (20 reads of a queue a second, no fairness). This package keeps what was acknowledged
+// across restarts, shows it in the Web UI, and is configured for one machine (see dynamicConfig).
 package temporalserver
 
 import (
@@ -30,9 +34,15 @@ type Options struct {
 	// UIAddr is the host:port of the Web UI, e.g. 127.0.0.1:8233. Empty: no Web UI.
 	UIAddr string
 
-	// File is the SQLite file, made when missing; its directory must exist. One server at a time may use it. Until the
-	// process ends the file stays open, so a server that is to start afresh in the same process needs another name.
-	// Empty: in memory, gone at Stop (though the memory is given back only when the process ends).
+	// File is the SQLite file of the workflows. The visibility records (what lists and counts of workflows read) are in a second file
+	// beside it: temporal-visibility.db for temporal.db. Both are created when missing, readable by their owner only; the directory
+	// must exist. One server at a time may use them. They stay open until the process ends, so a server that must start with empty
+	// files in the same process needs another name.
+	//
+	// A file of an older version, which has no second one, keeps its workflows but not their visibility records: open workflows are
+	// listed again when they close, closed ones are not listed. The same holds when the second file is lost.
+	//
+	// Empty: in memory, lost at Stop (though the memory is freed only when the process ends).
 	File string
 
 	// Namespace is created when missing, with a retention of a week. Empty: "default".
@@ -41,19 +51,23 @@ type Options struct {
 	// Logger receives what the server logs; the Web UI logs nothing. Nil: nothing is logged.
 	Logger *slog.Logger
 
-	// LogLevel is the least level that is logged. Nil: slog.LevelWarn. Whatever the level, what the services log once Stop was
-	// called is dropped: they report as errors that the others are gone. A warning that the Web UI causes at every look at a
-	// workflow (its page size) counts as slog.LevelDebug.
+	// LogLevel is the lowest level that is logged. Nil: slog.LevelWarn. At any level, the log drops what the services write after Stop
+	// was called, because they report each other's end as errors. Warnings without a meaning here (see harmless) count as
+	// slog.LevelDebug.
 	LogLevel slog.Leveler
+
+	// DynamicConfig replaces values of the server's dynamic configuration, by their names in Temporal's documentation; e.g. a test
+	// sets history.maxTotalUpdates to 20 to meet that limit soon.
+	DynamicConfig map[string]any
 }
 
-// Who is speaking in an error.
+// The subject of an error.
 const (
 	theServer = "Temporal"
 	theUI     = "Temporal Web UI"
 )
 
-// startTimeout bounds the wait for a front end that was started and doesn't answer. It takes a second at most on two idle cores.
+// startTimeout bounds the wait for a front end that has started and does not answer. On two idle cores it answers within a second.
 const startTimeout = time.Minute
 
 // Server is a running Temporal server.
@@ -65,22 +79,18 @@ type Server struct {
 	stop     sync.Once
 }
 
-// Start returns when the front end answers for the namespace and the Web UI's port listens. A port that is taken is an error
-// that names the address and what wanted it. When ctx is done first, Start stops what it started and returns an error.
+// Start returns when the front end answers for the namespace and the Web UI listens. When a port is in use, the error names the
+// address and the server that needs it. When ctx is done first, Start stops what it started and returns an error.
 func Start(ctx context.Context, o Options) (*Server, error) {
 	if o.Namespace == "" {
 		o.Namespace = "default"
 	}
 
-	// All ports are found taken or free, and held at once so that no two are the same, before anything starts. Both servers
-	// insist on listening by themselves, so the ports are given up just before.
+	// Before anything starts, all ports are checked, and held at the same time so that no two are the same. Both servers open their
+	// listeners themselves, so the ports are released just before they start.
 	var held ports
 	defer held.release()
 	front, err := held.listen(ctx, theServer, o.Addr)
-	if err != nil {
-		return nil, err
-	}
-	http, err := held.listen(ctx, theServer, (&net.TCPAddr{IP: front.IP}).String())
 	if err != nil {
 		return nil, err
 	}
@@ -99,13 +109,13 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		}
 	}
 
-	database, err := openDatabase(ctx, o.File, o.Namespace)
+	dbs, err := openDatabases(ctx, o.File, o.Namespace)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", theServer, err)
 	}
 	s := &Server{addr: reachable(front).String(), log: newLogger(o.Logger, o.LogLevel)}
 	held.release()
-	if err := s.startTemporal(serverOptions(front, http, inner, database, s.log)); err != nil {
+	if err := s.startTemporal(serverOptions(front, inner, dbs, withDynamicConfig(o.DynamicConfig), s.log)); err != nil {
 		return nil, fmt.Errorf("%s: %w", theServer, err)
 	}
 	if err := s.awaitNamespace(ctx, o.Namespace); err != nil {
@@ -124,26 +134,26 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 // Addr is the host:port at which clients on this machine reach the front end.
 func (s *Server) Addr() string { return s.addr }
 
-// Stop ends the server and the Web UI within a few seconds, whatever clients are still waiting for; their calls fail. What was
-// acknowledged is in the file. A second Stop does nothing.
+// Stop ends the server and the Web UI within a few seconds. Calls that still wait fail. What was acknowledged is in the file. A
+// second Stop does nothing.
 func (s *Server) Stop() {
 	s.stop.Do(func() {
 		s.log.mute()
 		if s.ui != nil {
 			s.ui.Stop()
 		}
-		// The server reports what went wrong while stopping to its log, and has nothing else to say.
+		// The server writes what fails while it stops to its log; the error repeats that.
 		_ = s.temporal.Stop()
 	})
 }
 
-// startTemporal runs in a goroutine of its own, because a fatal log message ends the goroutine it comes from (see logger).
+// startTemporal starts the server in a goroutine of its own, because a fatal log message ends the goroutine that logs it (see logger).
 func (s *Server) startTemporal(options []temporal.ServerOption) error {
 	result := make(chan error, 1)
 	go func() {
 		err := errors.New("did not start")
 		defer func() {
-			// A goroutine that ends inside a sync.OnceValue panics, and is told apart by the message there was.
+			// A goroutine that ends inside a sync.OnceValue panics. The fatal message tells this case from a real panic.
 			p := recover()
 			if fatal := s.log.fatal.Load(); fatal != nil {
 				err = *fatal
@@ -178,7 +188,7 @@ func (s *Server) awaitNamespace(ctx context.Context, namespace string) error {
 	}
 }
 
-// startUI comes after the front end answers: the UI dials it when made, and would else answer its first seconds with errors.
+// startUI must be called when the front end answers: the UI dials it at once, and would otherwise answer with errors for seconds.
 func (s *Server) startUI(ctx context.Context, addr *net.TCPAddr, held *ports, namespace string) error {
 	host := addr.IP.String()
 	if addr.IP.To4() == nil {
@@ -194,7 +204,7 @@ func (s *Server) startUI(ctx context.Context, addr *net.TCPAddr, held *ports, na
 		DisableNewsFetch:    true,
 		HideLogs:            true,
 	}))
-	// The UI's Start ends the process when it can't listen, hence nothing between this and giving up the port.
+	// The UI's Start ends the process when it cannot listen, so nothing comes between this and the release of the port.
 	held.release()
 	go func() { _ = s.ui.Start() }()
 
@@ -211,7 +221,7 @@ func (s *Server) startUI(ctx context.Context, addr *net.TCPAddr, held *ports, na
 	}
 }
 
-// wait passes the time between two tries.
+// wait sleeps between two attempts.
 func wait(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
@@ -221,7 +231,7 @@ func wait(ctx context.Context) error {
 	}
 }
 
-// ports are listeners that only keep others away from their ports.
+// ports are listeners that only hold their ports.
 type ports []net.Listener
 
 func (p *ports) listen(ctx context.Context, who, addr string) (*net.TCPAddr, error) {
@@ -243,7 +253,7 @@ func (p *ports) release() {
 	*p = nil
 }
 
-// reachable is the address to dial for one that is listened on: 0.0.0.0 and :: are not.
+// reachable is the address to dial for one that a server listens on: 0.0.0.0 and :: cannot be dialed.
 func reachable(addr *net.TCPAddr) *net.TCPAddr {
 	if addr.IP.IsUnspecified() {
 		return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: addr.Port}

@@ -2,6 +2,7 @@ package temporalserver
 
 import (
 	"context"
+	"database/sql"
 	"io"
 	"log/slog"
 	"net"
@@ -38,7 +39,7 @@ func TestStartRunsAWorkflowWithAnActivity(t *testing.T) {
 
 func TestStartOnTheSameFileFindsEverything(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a name with % and ?.db")
-	require.NoError(t, os.WriteFile(file, nil, 0o600), "what a start that was killed early may leave")
+	require.NoError(t, os.WriteFile(file, nil, 0o600), "a start that is killed early may leave an empty file")
 
 	s := start(t, Options{File: file})
 	c := dial(t, s)
@@ -56,16 +57,90 @@ func TestStartOnTheSameFileFindsEverything(t *testing.T) {
 	require.Equal(t, "hello bird", greeting)
 	require.Equal(t, 1, count(t, c, `WorkflowId = 'greet/bird'`))
 	work(t, c)
-	require.NoError(t, c.GetWorkflow(t.Context(), "greet/later", "").Get(t.Context(), &greeting), "what was open goes on")
+	require.NoError(t, c.GetWorkflow(t.Context(), "greet/later", "").Get(t.Context(), &greeting), "an open workflow goes on")
 	require.Equal(t, "hello later", greeting)
 }
 
-func TestTheFileIsWrittenAhead(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "temporal.db")
-	start(t, Options{File: file})
-	header, err := os.ReadFile(file)
+func TestBothFilesArePrivateAndInWALMode(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "temporal.db")
+	require.NoError(t, os.WriteFile(file, nil, 0o644), "as older versions created it")
+	c := dial(t, start(t, Options{File: file}))
+	_, err := c.ExecuteWorkflow(t.Context(), options("wait"), waitWorkflow)
 	require.NoError(t, err)
-	require.Equal(t, []byte{2, 2}, header[18:20], "the header's write and read version: 2 is WAL")
+	require.Equal(t, 1, count(t, c, ""))
+	for _, name := range []string{file, filepath.Join(dir, "temporal-visibility.db")} {
+		header, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.Equal(t, []byte{2, 2}, header[18:20], "the header's write and read version: 2 is WAL")
+	}
+	files, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Len(t, files, 6, "two files with their -wal and -shm")
+	for _, f := range files {
+		info, err := f.Info()
+		require.NoError(t, err)
+		require.Equal(t, os.FileMode(0o600), info.Mode(), f.Name())
+	}
+}
+
+// TestAFileOfAnOlderVersionKeepsItsWorkflows starts on a file without the second one.
+func TestAFileOfAnOlderVersionKeepsItsWorkflows(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "temporal.db")
+	s := start(t, Options{File: file})
+	c := dial(t, s)
+	stopWork := work(t, c)
+	greet(t, c, "greet/bird")
+	stopWork()
+	_, err := c.ExecuteWorkflow(t.Context(), options("greet/later"), greetWorkflow, "later")
+	require.NoError(t, err)
+	require.Equal(t, 1, count(t, c, `WorkflowId = 'greet/later'`))
+	s.Stop()
+	require.Zero(t, visibilityRecords(t, file))
+	require.Equal(t, 2, visibilityRecords(t, filepath.Join(dir, "temporal-visibility.db")))
+
+	moved := filepath.Join(dir, "moved.db") // the process keeps the connections to temporal.db open, see Options.File
+	for _, suffix := range []string{"", "-wal"} {
+		content, err := os.ReadFile(file + suffix)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(moved+suffix, content, 0o600))
+	}
+	s = start(t, Options{File: moved})
+	c = dial(t, s)
+	work(t, c)
+	var greeting string
+	require.NoError(t, c.GetWorkflow(t.Context(), "greet/bird", "").Get(t.Context(), &greeting))
+	require.NoError(t, c.GetWorkflow(t.Context(), "greet/later", "").Get(t.Context(), &greeting))
+	require.Equal(t, 1, count(t, c, `WorkflowId = 'greet/later'`), "listed again when it closes")
+}
+
+func visibilityRecords(t *testing.T, file string) int {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+file+"?mode=ro")
+	require.NoError(t, err)
+	defer db.Close()
+	var n int
+	require.NoError(t, db.QueryRowContext(t.Context(), `SELECT count(*) FROM executions_visibility`).Scan(&n))
+	return n
+}
+
+func TestDynamicConfigReplacesDefaults(t *testing.T) {
+	c := dial(t, start(t, Options{DynamicConfig: map[string]any{"history.maxTotalUpdates": 1}}))
+	_, err := c.ExecuteWorkflow(t.Context(), options("wait"), waitWorkflow)
+	require.NoError(t, err)
+	work(t, c)
+	update := func() error {
+		u, err := c.UpdateWorkflow(t.Context(), client.UpdateWorkflowOptions{
+			WorkflowID: "wait", UpdateName: "nothing", WaitForStage: client.WorkflowUpdateStageCompleted,
+		})
+		if err == nil {
+			err = u.Get(t.Context(), nil)
+		}
+		return err
+	}
+	require.NoError(t, update())
+	require.ErrorContains(t, update(), "limit on the total number of distinct updates")
 }
 
 func TestTwoServersRunAtTheSameTime(t *testing.T) {
@@ -142,20 +217,20 @@ func TestATakenPortIsNamed(t *testing.T) {
 	require.EqualError(t, err, "Temporal Web UI: "+taken+" is already in use")
 }
 
-func TestAPortThatIsTakenAtTheLastMomentIsAnErrorToo(t *testing.T) {
+func TestAPortTakenAtTheLastMomentIsAnError(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
 	taken, free := l.Addr().(*net.TCPAddr), &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)}
-	database, err := openDatabase(t.Context(), "", namespace)
+	dbs, err := openDatabases(t.Context(), "", namespace)
 	require.NoError(t, err)
 
 	s := &Server{log: newLogger(nil, nil)}
-	err = s.startTemporal(serverOptions(taken, free, [len(innerServices)]*net.TCPAddr{free, free, free}, database, s.log))
+	err = s.startTemporal(serverOptions(taken, [len(innerServices)]*net.TCPAddr{free, free, free}, dbs, dynamicConfig, s.log))
 	require.ErrorContains(t, err, taken.String()+": bind: address already in use")
 }
 
-func TestStartGivesUpWhenToldTo(t *testing.T) {
+func TestStartStopsWhenItsContextIsDone(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := Start(ctx, Options{Addr: "127.0.0.1:0", File: filepath.Join(t.TempDir(), "temporal.db")})
@@ -167,7 +242,7 @@ func TestOnlyWarningsAreLoggedUnlessAskedFor(t *testing.T) {
 	start(t, Options{Logger: slog.New(slog.NewTextHandler(&all, nil)), LogLevel: slog.LevelInfo}).Stop()
 	start(t, Options{Logger: slog.New(slog.NewTextHandler(&warnings, nil))}).Stop()
 	require.Contains(t, all.String(), "level=INFO")
-	require.Empty(t, warnings.String(), "a start has nothing to warn of")
+	require.Empty(t, warnings.String(), "a start logs no warnings")
 }
 
 func TestASearchAttributeIsAddedAtRunTime(t *testing.T) {
@@ -181,9 +256,9 @@ func TestASearchAttributeIsAddedAtRunTime(t *testing.T) {
 	_, err := c.OperatorService().AddSearchAttributes(t.Context(), add)
 	require.NoError(t, err)
 	_, err = c.OperatorService().AddSearchAttributes(t.Context(), add)
-	require.NoError(t, err, "adding what is there is no error")
+	require.NoError(t, err, "adding one that exists is no error")
 
-	// The services learn of it when they next read the namespace, every two seconds.
+	// The services see it when they next read the namespace.
 	author := temporal.NewSearchAttributeKeyKeyword("TwtrAuthor")
 	o := options("wait")
 	o.TypedSearchAttributes = temporal.NewSearchAttributes(author.ValueSet("bird"))
@@ -214,7 +289,13 @@ func greetWorkflow(ctx workflow.Context, who string) (string, error) {
 	return greeting, err
 }
 
-func waitWorkflow(ctx workflow.Context) error { return workflow.Sleep(ctx, time.Hour) }
+func waitWorkflow(ctx workflow.Context) error {
+	err := workflow.SetUpdateHandler(ctx, "nothing", func(workflow.Context) error { return nil })
+	if err != nil {
+		return err
+	}
+	return workflow.Sleep(ctx, time.Hour)
+}
 
 func hello(_ context.Context, who string) (string, error) { return "hello " + who, nil }
 
@@ -269,7 +350,7 @@ func greet(t *testing.T, c client.Client, id string) string {
 	return greeting
 }
 
-// count waits until the list, which trails behind, has something.
+// count waits until a query that should match does: visibility records are written after what they are about.
 func count(t *testing.T, c client.Client, query string) int {
 	t.Helper()
 	var n int64
