@@ -7,24 +7,23 @@ import (
 	"github.com/google/uuid"
 )
 
-// DeliveryState is how far a tweet's delivery has come.
+// DeliveryState is the stage that a tweet's delivery has reached.
 type DeliveryState string
 
-// The states. A delivery whose receipt isn't there yet is running.
+// The states. A delivery that has no receipt yet is running.
 const (
 	DeliveryRunning    DeliveryState = "running"
 	DeliveryComplete   DeliveryState = "complete"
-	DeliveryRetracting DeliveryState = "retracting" // the tweet is deleted, and being taken out of the feeds
+	DeliveryRetracting DeliveryState = "retracting" // the tweet is deleted, and is being removed from feeds
 	DeliveryRetracted  DeliveryState = "retracted"
 )
 
-// Stage orders the states: one of a later stage replaces one of an earlier.
+// Stage orders the states: a later stage replaces an earlier one.
 func (s DeliveryState) Stage() int {
 	return slices.Index([]DeliveryState{DeliveryRunning, DeliveryComplete, DeliveryRetracting, DeliveryRetracted}, s)
 }
 
-// Receipt is what is known of a tweet's delivery, for as long as the store lasts. It is written when the delivery has come
-// to another state than [DeliveryRunning].
+// Receipt is the permanent record of a tweet's delivery. It is written when the delivery leaves [DeliveryRunning].
 type Receipt struct {
 	TweetID  uuid.UUID
 	Username string // the author
@@ -35,43 +34,37 @@ type Receipt struct {
 	CompletedAt time.Time
 }
 
-// Delivery says how far a tweet's way to its author's followers has come. It is what a delivery's heartbeats carry, and
-// what it is resumed from after a crash.
-type Delivery struct {
-	// Left are the buckets that still have followers to deliver to; none when the delivery is complete.
+// Progress is how far a walk over an author's followers has come: the heartbeat of its activity, from which a retry resumes,
+// and what the activity returns.
+type Progress struct {
+	// Left are the buckets that still have followers to visit; none when the walk is complete.
 	Left []BucketCursor `json:"left,omitempty"`
-	// Delivered counts the feed items written. A page of followers that was cut short by a crash is written, and
-	// counted, once more.
-	Delivered int64 `json:"delivered"`
-	// Deleted says that it ended because the tweet was deleted meanwhile.
-	Deleted bool `json:"deleted,omitempty"`
-	// Missing and Extra are, in an audit, as in [Audit]; Delivered then counts the feeds that were looked at.
-	Missing int64 `json:"missing,omitempty"`
-	Extra   int64 `json:"extra,omitempty"`
+	// Done counts the feeds written. A page of followers that a crash interrupts is written, and counted, again.
+	Done int64 `json:"done"`
 }
 
-// Audit is what a comparison of feeds with what they should hold has found.
-type Audit struct {
-	// Looked counts the feeds that were looked at, or in the audit of one feed the users that its reader follows.
-	Looked int64 `json:"looked"`
-	// Missing counts the items that should be in a feed and are not.
-	Missing int64 `json:"missing"`
-	// Extra counts the items of deleted tweets, or of somebody whom the reader doesn't follow.
-	Extra int64 `json:"extra"`
-}
-
-// BucketCursor is a place among the followers of one bucket.
+// BucketCursor is a position among the followers of one bucket.
 type BucketCursor struct {
 	Bucket int `json:"bucket"`
-	// After is the last follower delivered to; empty before the first.
+	// After is the last follower visited; empty before the first.
 	After string `json:"after,omitempty"`
 }
 
-// NewDelivery is a delivery that has all its followers before it.
-func NewDelivery() Delivery {
+// NewProgress is a walk that has visited no follower.
+func NewProgress() Progress {
 	left := make([]BucketCursor, FollowerBuckets)
 	for b := range left {
 		left[b].Bucket = b
 	}
-	return Delivery{Left: left}
+	return Progress{Left: left}
+}
+
+// Audit is the result of comparing feeds with what they should hold.
+type Audit struct {
+	// Checked counts the feeds that were compared or, in the audit of one feed, the users whom its reader follows.
+	Checked int64 `json:"checked"`
+	// Missing counts the items that should be in a feed and are not.
+	Missing int64 `json:"missing"`
+	// Extra counts the items of deleted tweets, or of users whom the reader does not follow.
+	Extra int64 `json:"extra"`
 }

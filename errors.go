@@ -5,27 +5,27 @@ import (
 	"fmt"
 )
 
-// Code says what kind of error an [Error] is. The API maps each to one HTTP status; a Temporal activity that fails with
-// a [Code.Final] one is not tried again.
+// Code is the kind of an [Error]. The API maps each code to one HTTP status. A Temporal activity that fails with a
+// [Code.Permanent] one is not retried.
 type Code string
 
 // The codes.
 const (
-	Malformed       Code = "malformed"         // the request can't be read
-	Unauthenticated Code = "unauthenticated"   // nobody, or not who they claim to be
-	Forbidden       Code = "forbidden"         // known, but not allowed
-	NotFound        Code = "not-found"         // what was named doesn't exist
+	Malformed       Code = "malformed"         // the request can't be parsed
+	Unauthenticated Code = "unauthenticated"   // no valid credentials
+	Forbidden       Code = "forbidden"         // authenticated, but not allowed
+	NotFound        Code = "not-found"         // the named resource does not exist
 	WrongMethod     Code = "wrong-method"      // the resource exists, the method doesn't
-	Conflict        Code = "conflict"          // somebody else has it
-	TooLarge        Code = "too-large"         // more than we read
-	Invalid         Code = "invalid"           // readable, but breaks a rule
-	TooManyRequests Code = "too-many-requests" // slower, please
-	Unavailable     Code = "unavailable"       // a dependency is away; the same call may work later
-	Internal        Code = "internal"          // our fault; details are for the log only
+	Conflict        Code = "conflict"          // another user or request came first
+	TooLarge        Code = "too-large"         // the request exceeds a size limit
+	Invalid         Code = "invalid"           // well-formed, but breaks a rule
+	TooManyRequests Code = "too-many-requests" // rate limited
+	Unavailable     Code = "unavailable"       // a dependency is unavailable; a retry may succeed
+	Internal        Code = "internal"          // a fault of twtr's; details only go to the log
 )
 
-// Final reports whether trying the same thing again can't help.
-func (c Code) Final() bool {
+// Permanent reports whether a retry cannot succeed.
+func (c Code) Permanent() bool {
 	switch c {
 	case Malformed, Unauthenticated, Forbidden, NotFound, WrongMethod, Conflict, TooLarge, Invalid:
 		return true
@@ -33,11 +33,11 @@ func (c Code) Final() bool {
 	return false
 }
 
-// Error is an error of the domain. Its message is safe to show to a user and names what they can do about it.
+// Error is an error of the domain. Its message is safe to show to a user and says what they can do.
 type Error struct {
 	Code    Code
 	Message string
-	// Err is the cause, for the log. It may hold what a user must not see.
+	// Err is the cause, for the log. It may contain details that a user must not see.
 	Err error
 }
 
@@ -55,7 +55,7 @@ func Errorf(code Code, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
 }
 
-// ErrorCode is the code of the [Error] in err's chain, [Internal] if there is none, and "" for nil.
+// ErrorCode returns the code of the [Error] in err's chain, [Internal] if there is none, and "" for nil.
 func ErrorCode(err error) Code {
 	if err == nil {
 		return ""

@@ -1,4 +1,4 @@
 package twtr
 
-// BackfillTweets is how many of the newest tweets of somebody a new follower finds in their feed.
+// BackfillTweets is how many of a user's newest tweets are added to the feed of a new follower.
 const BackfillTweets = 100

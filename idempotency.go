@@ -6,7 +6,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// IdempotencyKeyLife is for how long the same Idempotency-Key of the same user stands for the same tweet.
+// IdempotencyKeyLife is how long an Idempotency-Key of a user stands for the same tweet.
 const IdempotencyKeyLife = 24 * time.Hour
 
 // IdempotencyClaim says which tweet an Idempotency-Key stands for.
@@ -14,6 +14,6 @@ type IdempotencyClaim struct {
 	Username    string
 	Key         string
 	TweetID     uuid.UUID
-	ContentHash []byte    // SHA-256 of the tweet's content
+	RequestHash []byte    // SHA-256 of all that the client sent
 	ExpiresAt   time.Time // UTC, whole milliseconds
 }

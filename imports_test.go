@@ -12,9 +12,9 @@ import (
 
 const module = "github.com/twtr-dev/twtr"
 
-// mayImport says, for each package, what it may import beside the standard library. Packages are written as the go
-// command takes them: "." is the domain, "./x" a package of this module, "/..." at the end means all below it too, and
-// "..." alone everything. The nested module dev may import everything and is not looked at.
+// mayImport lists what each package may import in addition to the standard library. Packages are patterns of the go command:
+// "." is the domain, "./x" a package of this module, "/..." at the end includes all below it, and "..." alone is everything. The
+// nested module dev may import everything and is not checked.
 var mayImport = []struct {
 	pkg     string
 	imports []string
@@ -39,10 +39,10 @@ var mayImport = []struct {
 	{"./api", []string{
 		".", "./workflows", "./internal/...",
 		"github.com/gin-gonic/gin/...", "github.com/go-json-experiment/json/...", "github.com/golang-jwt/jwt/v5",
-		"go.temporal.io/api/...", "go.temporal.io/sdk/client",
+		"go.temporal.io/api/...", "go.temporal.io/sdk/client", "go.temporal.io/sdk/converter",
 		"go.temporal.io/sdk/workflow", // for the type of a workflow, in a typed start
-		"go.opentelemetry.io/contrib/instrumentation/github.com/gin-gonic/gin/otelgin",
-		"github.com/google/uuid", "github.com/throttled/throttled/v2/...", "golang.org/x/crypto/argon2",
+		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/metric",
+		"github.com/google/uuid", "github.com/hashicorp/golang-lru", "github.com/throttled/throttled/v2/...", "golang.org/x/crypto/argon2", "golang.org/x/sync/errgroup",
 		"github.com/swaggest/swgui/v5/static",
 	}},
 	{"./api/apitest", []string{
@@ -69,7 +69,7 @@ var mayImport = []struct {
 	{"./cmd/...", []string{"..."}},
 }
 
-// onlyImportedBy holds whatever mayImport says.
+// onlyImportedBy overrides mayImport.
 var onlyImportedBy = []struct {
 	imports string
 	by      []string
@@ -89,12 +89,12 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 			}
 		}
 		if !listed {
-			t.Errorf("%s is not in the table mayImport: say there what it may import", pkg)
+			t.Errorf("%s is not in the table mayImport: add what it may import", pkg)
 			continue
 		}
 		for _, imp := range imports {
 			if !matchesAny(may, imp) {
-				t.Errorf("%s imports %s; beside the standard library it may import only %s",
+				t.Errorf("%s imports %s; in addition to the standard library it may import only %s",
 					pkg, imp, strings.Join(may, ", "))
 			}
 			for _, rule := range onlyImportedBy {
@@ -107,10 +107,10 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-// packages returns the imports of each package of this module, without those of its tests and without the standard
-// library, both written as in the tables. A package that has nothing but tests imports nothing.
+// packages returns the imports of each package of this module, written as in the tables, except those of its tests and those
+// from the standard library. It leaves out packages that have only tests.
 func packages(t *testing.T) map[string][]string {
-	lookAtEverything(t)
+	openAll(t)
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-e", "-f", `{{if .GoFiles}}{{.ImportPath}} {{join .Imports " "}}{{end}}`, "./...")
 	cmd.Env = append(os.Environ(), "GOWORK=off")
 	var stderr strings.Builder
@@ -136,9 +136,9 @@ func packages(t *testing.T) map[string][]string {
 	return found
 }
 
-// lookAtEverything opens the module's directories, so that go test notices a change in one of them: it doesn't know what
-// the go command below reads, and would answer with an old result from its cache.
-func lookAtEverything(t *testing.T) {
+// openAll opens the module's directories, so that go test notices a change in one of them: it does not know what the go command
+// reads, and would return an old result from its cache.
+func openAll(t *testing.T) {
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		if path != "." && d.IsDir() && strings.HasPrefix(d.Name(), ".") {
 			return fs.SkipDir
@@ -150,7 +150,7 @@ func lookAtEverything(t *testing.T) {
 	}
 }
 
-// relative writes a package of this module as "." or "./x", any other as it is.
+// relative returns a package of this module as "." or "./x", and any other unchanged.
 func relative(pkg string) string {
 	if pkg == module {
 		return "."

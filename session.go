@@ -7,11 +7,11 @@ import (
 	"github.com/google/uuid"
 )
 
-// Session is what a refresh token stands for. Each login begins a family of refresh tokens, of which only the newest is good.
+// Session is what a refresh token identifies. Each login starts a family of refresh tokens, of which only the newest is valid.
 type Session struct {
 	Family    uuid.UUID
 	Username  string
-	TokenHash []byte    // SHA-256 of the newest refresh token; the token itself is stored nowhere
+	TokenHash []byte    // SHA-256 of the newest refresh token, which itself is not stored
 	ExpiresAt time.Time // UTC, whole milliseconds
 }
 

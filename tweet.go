@@ -1,6 +1,7 @@
 package twtr
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -10,31 +11,61 @@ import (
 // MaxContent is the length of the longest tweet, in characters.
 const MaxContent = 280
 
-// Tweet is one post. Its id is a UUIDv7, so ids sort by the time they were made: a greater id is a newer tweet, also
-// among those one process made in the same millisecond.
-type Tweet struct {
-	ID       uuid.UUID `json:"id"`
-	Username string    `json:"username"`
-	Content  string    `json:"content"`
+// Post is what an author writes: the part of a tweet that clients send. A new field of tweets is added here, and to the
+// OpenAPI description.
+type Post struct {
+	Content string `json:"content"`
 }
 
-// NewTweet makes a tweet, with a new id, or returns an [Invalid] error that names the rule that content breaks.
-func NewTweet(username, content string) (Tweet, error) {
-	if err := validateLength("content", content, 1, MaxContent); err != nil {
-		return Tweet{}, err
+// Validate returns an [Invalid] error that names the rule that the post breaks.
+func (p Post) Validate() error {
+	if err := validateLength("content", p.Content, 1, MaxContent); err != nil {
+		return err
 	}
-	if strings.TrimSpace(content) == "" {
-		return Tweet{}, Errorf(Invalid, "content must not be white space alone")
+	if strings.TrimSpace(p.Content) == "" {
+		return Errorf(Invalid, "content must not be white space alone")
 	}
-	id, err := uuid.NewV7()
-	if err != nil {
-		return Tweet{}, err
-	}
-	return Tweet{ID: id, Username: username, Content: content}, nil
+	return nil
+}
+
+// Tweet is one post as it is stored and served: a JSON document beside the keys that it is found by. Stores, workflows and
+// lists carry the document as it is; only [NewTweet] makes one.
+type Tweet struct {
+	// ID is a UUIDv7, so ids sort by the time they were made: a greater id is a newer tweet.
+	ID       uuid.UUID `json:"id"`
+	Username string    `json:"username"` // the author
+	// Body is the public JSON document, in the form that [json.Marshal] writes, which survives being part of another
+	// document byte for byte.
+	Body json.RawMessage `json:"body"`
+}
+
+// NewTweet makes the tweet of that id from what its author wrote.
+func NewTweet(id uuid.UUID, username string, p Post) (Tweet, error) {
+	body, err := json.Marshal(struct {
+		ID       uuid.UUID `json:"id"`
+		Username string    `json:"username"`
+		Post
+		CreatedAt Timestamp `json:"createdAt"`
+	}{id, username, p, Timestamp(TimeOf(id))})
+	return Tweet{ID: id, Username: username, Body: body}, err
 }
 
 // CreatedAt is the time in the tweet's id: UTC, whole milliseconds (RFC 9562, 5.7).
 func (t Tweet) CreatedAt() time.Time { return TimeOf(t.ID) }
+
+// NewTweetID makes a UUIDv7 of that time, which is the present one by the caller's clock. Ids that one process makes sort in the
+// order in which it made them.
+func NewTweetID(now time.Time) (uuid.UUID, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return id, err
+	}
+	// The library reads the system's clock and keeps the ids in order. Only a caller with another clock differs by so much.
+	if skew := time.Until(now); skew.Abs() >= time.Second {
+		setTime(&id, TimeOf(id).Add(skew))
+	}
+	return id, nil
+}
 
 // TimeOf is the time that a UUIDv7 was made: UTC, whole milliseconds.
 func TimeOf(id uuid.UUID) time.Time {
@@ -43,4 +74,20 @@ func TimeOf(id uuid.UUID) time.Time {
 		ms = ms<<8 | int64(b)
 	}
 	return time.UnixMilli(ms).UTC()
+}
+
+func setTime(id *uuid.UUID, t time.Time) {
+	ms := t.UnixMilli()
+	for i := 5; i >= 0; i-- {
+		id[i] = byte(ms)
+		ms >>= 8
+	}
+}
+
+// Timestamp is a time as clients read it: RFC 3339, UTC, milliseconds.
+type Timestamp time.Time
+
+// MarshalText implements [encoding.TextMarshaler].
+func (t Timestamp) MarshalText() ([]byte, error) {
+	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
 }

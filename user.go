@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// User is somebody who signed up.
+// User is a registered user.
 type User struct {
 	Username     string
 	Email        string
@@ -17,10 +17,10 @@ type User struct {
 	CreatedAt    time.Time // UTC, whole milliseconds
 }
 
-// LogValue keeps e-mail address and password hash out of every log.
+// LogValue keeps the e-mail address and the password hash out of logs.
 func (u User) LogValue() slog.Value { return slog.StringValue(u.Username) }
 
-// SignUp is what somebody who wants to become a [User] gives us.
+// SignUp is a request to become a [User].
 type SignUp struct {
 	Username             string
 	Password             string
@@ -29,7 +29,7 @@ type SignUp struct {
 	DisplayName          string
 }
 
-// Validate returns an [Invalid] error that names the first field, and the rule it breaks.
+// Validate returns an [Invalid] error that names the first invalid field and the rule it breaks.
 func (s SignUp) Validate() error {
 	if err := ValidateUsername("username", s.Username); err != nil {
 		return err
@@ -52,14 +52,14 @@ func (s SignUp) Validate() error {
 	return nil
 }
 
-// LogValue keeps the password and the e-mail address out of every log.
+// LogValue keeps the password and the e-mail address out of logs.
 func (s SignUp) LogValue() slog.Value { return slog.StringValue(s.Username) }
 
-// MaxUsername is the length of the longest username, in characters, which are bytes too.
+// MaxUsername is the maximum length of a username, in characters, which are single bytes.
 const MaxUsername = 16
 
-// ValidateUsername returns an [Invalid] error, naming field, unless name has 1 to 16 of the letters a–z and A–Z, digits,
-// "_" and "-". Names are compared as written.
+// ValidateUsername returns an [Invalid] error that names the field, unless name consists of 1 to 16 letters a–z and A–Z, digits,
+// "_" and "-". Names are case-sensitive.
 func ValidateUsername(field, name string) error {
 	if err := validateLength(field, name, 1, MaxUsername); err != nil {
 		return err
@@ -74,7 +74,8 @@ func ValidateUsername(field, name string) error {
 	return nil
 }
 
-// validateEmail wants one bare address, as net/mail (RFC 5322) reads it, of at most 254 characters (RFC 5321, 4.5.3.1.3).
+// validateEmail accepts a single address without a display name, as net/mail parses it (RFC 5322), of at most 254 characters
+// (RFC 5321, 4.5.3.1.3).
 func validateEmail(email string) error {
 	if err := validateLength("email", email, 3, 254); err != nil {
 		return err

@@ -1,9 +1,11 @@
 package twtr_test
 
 import (
+	"encoding/json"
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -11,7 +13,7 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-func TestSignUpKeepsEveryRuleAndNamesTheOneThatIsBroken(t *testing.T) {
+func TestASignUpMustKeepEveryRuleAndTheErrorNamesTheBrokenOne(t *testing.T) {
 	good := twtr.SignUp{Username: "a-Z_9", Password: "пароль12", PasswordConfirmation: "пароль12",
 		Email: "ann@example.com", DisplayName: strings.Repeat("é", 16)}
 	require.NoError(t, good.Validate())
@@ -38,32 +40,45 @@ func TestSignUpKeepsEveryRuleAndNamesTheOneThatIsBroken(t *testing.T) {
 	}
 }
 
-func TestATweetHas1To280CharactersThatAreKept(t *testing.T) {
+func TestAPostHas1To280Characters(t *testing.T) {
 	for _, content := range []string{"x", " x ", strings.Repeat("𝔘", 280), "nul \x00"} {
-		tweet, err := twtr.NewTweet("ann", content)
-		require.NoError(t, err)
-		require.Equal(t, content, tweet.Content)
+		require.NoError(t, twtr.Post{Content: content}.Validate())
 	}
 	for _, content := range []string{"", " \n\t\u2003", strings.Repeat("é", 281)} {
-		_, err := twtr.NewTweet("ann", content)
-		require.Equal(t, twtr.Invalid, twtr.ErrorCode(err), "%q", content)
+		require.Equal(t, twtr.Invalid, twtr.ErrorCode(twtr.Post{Content: content}.Validate()), "%q", content)
 	}
+}
+
+func TestATweetsDocumentIsTheSameBytesInsideAnotherOne(t *testing.T) {
+	id := uuid.MustParse("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")
+	tweet, err := twtr.NewTweet(id, "ann", twtr.Post{Content: "<é> & \"\u2028\x00👩‍👩‍👧"})
+	require.NoError(t, err)
+	//nolint:testifylint // the bytes matter
+	require.Equal(t, `{"id":"017f22e2-79b0-7cc3-98c4-dc0c0c07398f","username":"ann","content":"\u003cé\u003e \u0026 \"\u2028\u0000👩‍👩‍👧","createdAt":"2022-02-22T19:22:22.000Z"}`, string(tweet.Body))
+	text, err := json.Marshal(map[string]any{"tweet": tweet})
+	require.NoError(t, err)
+	var outer struct{ Tweet twtr.Tweet }
+	require.NoError(t, json.Unmarshal(text, &outer))
+	require.Equal(t, tweet, outer.Tweet)
 }
 
 func TestIDsSortByTheTimeTheyWereMade(t *testing.T) {
 	var last uuid.UUID
 	for range 5000 {
-		tweet, err := twtr.NewTweet("ann", "hello")
+		id, err := twtr.NewTweetID(time.Now())
 		require.NoError(t, err)
-		require.Greater(t, tweet.ID.String(), last.String())
-		last = tweet.ID
+		require.Greater(t, id.String(), last.String())
+		last = id
 	}
+	ahead, err := twtr.NewTweetID(time.Now().Add(10 * time.Second))
+	require.NoError(t, err)
+	require.WithinDuration(t, time.Now().Add(10*time.Second), twtr.TimeOf(ahead), time.Second)
 	require.Equal(t, "2022-02-22T19:22:22Z", twtr.TimeOf(uuid.MustParse("017f22e2-79b0-7cc3-98c4-dc0c0c07398f")).Format("2006-01-02T15:04:05Z"),
 		"the example of RFC 9562, A.6")
 }
 
-func TestABucketIsForEver(t *testing.T) {
-	// Stored data depends on it.
+func TestABucketNeverChanges(t *testing.T) {
+	// Stored rows depend on it.
 	require.Equal(t, []int{8, 4, 8, 0}, []int{
 		twtr.FollowerBucket("ann"), twtr.FollowerBucket("bob"), twtr.FollowerBucket("Ann"), twtr.FollowerBucket("reader-1")})
 	counts := make([]int, twtr.FollowerBuckets)
@@ -75,13 +90,13 @@ func TestABucketIsForEver(t *testing.T) {
 	}
 }
 
-func TestAFollowIsOfSomebodyElse(t *testing.T) {
+func TestAFollowIsOfAnotherUser(t *testing.T) {
 	require.NoError(t, twtr.Follow{Follower: "ann", Followee: "bob"}.Validate())
 	require.EqualError(t, twtr.Follow{Follower: "ann", Followee: "ann"}.Validate(), "followingUsername must not be your own name")
 	require.EqualError(t, twtr.Follow{Follower: "ann"}.Validate(), "followingUsername must not be empty")
 }
 
-func TestWhatIsSecretIsNotLogged(t *testing.T) {
+func TestSecretsAreNotLogged(t *testing.T) {
 	var out strings.Builder
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	log.Info("x", "user", twtr.User{Username: "ann", Email: "SECRET", PasswordHash: "SECRET"},
@@ -91,9 +106,9 @@ func TestWhatIsSecretIsNotLogged(t *testing.T) {
 	require.Contains(t, out.String(), "user=ann signUp=ann")
 }
 
-func TestOnlyWhatCantBeMendedByTryingAgainIsFinal(t *testing.T) {
-	require.True(t, twtr.Conflict.Final())
-	require.False(t, twtr.Unavailable.Final())
-	require.False(t, twtr.Internal.Final())
-	require.False(t, twtr.Code("PanicError").Final(), "a type of Temporal's own")
+func TestOnlyErrorsThatARetryCannotFixArePermanent(t *testing.T) {
+	require.True(t, twtr.Conflict.Permanent())
+	require.False(t, twtr.Unavailable.Permanent())
+	require.False(t, twtr.Internal.Permanent())
+	require.False(t, twtr.Code("PanicError").Permanent(), "one of Temporal's own error types")
 }

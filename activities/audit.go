@@ -8,79 +8,127 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
 )
 
-// AuditDeliveryInput says which tweet's delivery to look at.
+// AuditDeliveryInput says which tweet's delivery to audit.
 type AuditDeliveryInput struct {
 	TweetID uuid.UUID `json:"tweetId"`
-	// Repair is to mend what is found.
+	// Repair adds what is missing and removes what is extra.
 	Repair bool `json:"repair,omitempty"`
 }
 
-const (
-	// auditWindow is within what time a page of followers is looked at. It may be long: nothing is written for a follower
-	// but within [pageWindow] after it was made sure that they follow.
-	auditWindow = time.Minute
-	// auditors is how many feeds of a page are looked at more closely at a time.
-	auditors = 16
-)
+// AuditProgress is the heartbeat of an audit. A retry of an audit of a delivery resumes from it.
+type AuditProgress struct {
+	twtr.Audit
+	// At is the position among the author's followers: the buckets before it were audited.
+	At twtr.BucketCursor `json:"at"`
+}
 
-// AuditDelivery reads the feeds of the author's followers again, and returns how many of them lack the tweet or, if it is
-// deleted, still have it. A feed lacks it if its reader followed before the tweet, or the tweet is one of those that a new
-// follower finds, and the feed is not full of newer ones. It fails with [twtr.NotFound] if the tweet was never there.
+// auditConcurrency is how many feeds of a page are examined at a time.
+const auditConcurrency = 16
+
+// AuditDelivery reads the feeds of the author's followers again, and counts those that lack the tweet or, if it is deleted,
+// still have it. A feed lacks a tweet if its reader followed before it was posted, or the tweet is one of those that a new
+// follower finds, unless newer tweets already fill the feed. It fails with [twtr.NotFound] if the tweet never existed.
 func (a *Feeds) AuditDelivery(ctx context.Context, in AuditDeliveryInput) (twtr.Audit, error) {
-	tweet, err := a.Tweets.Tweet(ctx, in.TweetID)
-	deleted := twtr.ErrorCode(err) == twtr.NotFound
-	if deleted { // its receipt tells whose it was
-		receipt, err := a.Deliveries.Receipt(ctx, in.TweetID)
-		if twtr.ErrorCode(err) == twtr.NotFound {
-			return twtr.Audit{}, twtr.Errorf(twtr.NotFound, "there is no tweet %s", in.TweetID)
-		}
-		if err != nil {
-			return twtr.Audit{}, err
-		}
-		tweet = twtr.Tweet{ID: in.TweetID, Username: receipt.Username}
-	} else if err != nil {
-		return twtr.Audit{}, err
-	}
-	newest, err := a.Tweets.TweetsByUser(ctx, tweet.Username, uuid.Nil, twtr.BackfillTweets)
+	audit, err := a.newDeliveryAudit(ctx, in)
 	if err != nil {
 		return twtr.Audit{}, err
 	}
-	isNew := slices.Contains(newest, tweet)
-
-	d, err := a.walk(ctx, tweet.Username, twtr.NewDelivery(), 0, auditWindow, func(ctx context.Context, followers []string) (found, error) {
-		at := retractionTime(time.Now())
-		have, err := a.Store.HaveFeedItem(ctx, tweet.ID, followers)
+	p := AuditProgress{}
+	if activity.HasHeartbeatDetails(ctx) {
+		if err := activity.GetHeartbeatDetails(ctx, &p); err != nil {
+			return p.Audit, err
+		}
+	}
+	var reported atomic.Pointer[AuditProgress]
+	reported.Store(&AuditProgress{Audit: p.Audit, At: p.At})
+	defer heartbeat(ctx, func() any { return reported.Load() })()
+	walking, cancel := untilStopping(ctx)
+	defer cancel()
+	// One page at a time, and no slot: an audit never delays a delivery by more than its share of the store.
+	for p.At.Bucket < twtr.FollowerBuckets {
+		followers, err := a.follows.Followers(walking, audit.tweet.Username, p.At.Bucket, p.At.After, followerPage)
+		if err == nil {
+			err = audit.page(walking, followers, &p.Audit)
+		}
+		if err == nil {
+			err = a.config.Rate.wait(walking, len(followers))
+		}
+		if err != nil && walking.Err() != nil {
+			err = context.Cause(walking)
+		}
 		if err != nil {
-			return found{}, err
+			return p.Audit, err
 		}
-		if deleted {
-			if in.Repair {
-				err = a.Store.DeleteFeedItem(ctx, tweet.ID, have, at)
-			}
-			return found{extra: int64(len(have))}, err
+		if len(followers) < followerPage {
+			p.At = twtr.BucketCursor{Bucket: p.At.Bucket + 1}
+		} else {
+			p.At.After = followers[followerPage-1]
 		}
-		missing, err := a.auditMissing(ctx, tweet, isNew, without(followers, have), in.Repair)
-		return found{missing: missing}, err
-	})
-	return twtr.Audit{Looked: d.Delivered, Missing: d.Missing, Extra: d.Extra}, err
+		reported.Store(&AuditProgress{Audit: p.Audit, At: p.At})
+	}
+	return p.Audit, nil
 }
 
-// retractionTime is what time a deleted tweet is removed from feeds as of, at that time: later than whatever put is still
-// under way, also by a machine whose clock is ahead, because no put of it may win.
-func retractionTime(now time.Time) time.Time {
-	return now.UTC().Truncate(time.Microsecond).Add(RetractionLead)
+// deliveryAudit compares the feeds of a tweet's readers with what they should hold.
+type deliveryAudit struct {
+	*Feeds
+	tweet   twtr.Tweet
+	deleted bool
+	isNew   bool // among those that a new follower finds
+	repair  bool
 }
 
-// RetractionLead is how far in the future the removal of a deleted tweet is as of. A deleted tweet never comes back, so
-// it may be far.
-const RetractionLead = time.Hour
+func (a *Feeds) newDeliveryAudit(ctx context.Context, in AuditDeliveryInput) (*deliveryAudit, error) {
+	tweet, err := a.tweets.Tweet(ctx, in.TweetID)
+	deleted := twtr.ErrorCode(err) == twtr.NotFound
+	if deleted { // the receipt tells who the author was
+		receipt, err := a.deliveries.Receipt(ctx, in.TweetID)
+		if twtr.ErrorCode(err) == twtr.NotFound {
+			return nil, twtr.Errorf(twtr.NotFound, "there is no tweet %s", in.TweetID)
+		}
+		if err != nil {
+			return nil, err
+		}
+		tweet = twtr.Tweet{ID: in.TweetID, Username: receipt.Username}
+	} else if err != nil {
+		return nil, err
+	}
+	newest, err := a.tweets.TweetsByUser(ctx, tweet.Username, uuid.Nil, twtr.BackfillTweets)
+	isNew := slices.Contains(ids(newest), tweet.ID)
+	return &deliveryAudit{Feeds: a, tweet: tweet, deleted: deleted, isNew: isNew, repair: in.Repair}, err
+}
 
-// without are those names that are not among others, which are in the same order.
+// page audits the feeds of a page of followers, and adds what it finds to total.
+func (d *deliveryAudit) page(ctx context.Context, followers []string, total *twtr.Audit) error {
+	have, err := d.feeds.ReadersHavingFeedItem(ctx, d.tweet.ID, followers)
+	if err != nil {
+		return err
+	}
+	found := twtr.Audit{Checked: int64(len(followers))}
+	if d.deleted {
+		found.Extra = int64(len(have))
+		if d.repair {
+			err = d.feeds.RetractFeedItem(ctx, d.tweet.ID, have, RetractionTime(time.Now(), d.tweet.ID))
+		}
+	} else {
+		found.Missing, err = d.missing(ctx, without(followers, have))
+	}
+	if err != nil {
+		return err
+	}
+	total.Checked += found.Checked
+	total.Missing += found.Missing
+	total.Extra += found.Extra
+	return nil
+}
+
+// without returns the names that are not among others, which are in the same order.
 func without(names, others []string) (rest []string) {
 	for _, name := range names {
 		if len(others) > 0 && name == others[0] {
@@ -92,205 +140,245 @@ func without(names, others []string) (rest []string) {
 	return rest
 }
 
-// auditMissing counts those of the readers, whose feeds don't have the tweet, that should have it.
-func (a *Feeds) auditMissing(ctx context.Context, tweet twtr.Tweet, isNew bool, readers []string, repair bool) (int64, error) {
-	var missing atomic.Int64
+// missing counts the readers whose feeds should have the tweet, of those whose feeds do not.
+func (d *deliveryAudit) missing(ctx context.Context, readers []string) (int64, error) {
+	var n atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(auditors)
+	g.SetLimit(auditConcurrency)
 	for _, reader := range readers {
 		g.Go(func() error {
-			ctx, cancel := context.WithTimeout(ctx, pageWindow)
-			defer cancel()
-			at := time.Now()
-			f, err := a.Follows.Follow(ctx, reader, tweet.Username)
-			switch {
-			case twtr.ErrorCode(err) == twtr.NotFound:
-				return nil
-			case err != nil:
-				return err
-			case f.At.After(tweet.CreatedAt()) && !isNew:
-				return nil
+			missing, err := d.isMissing(ctx, reader)
+			if missing {
+				n.Add(1)
 			}
-			full, err := a.fullOfNewer(ctx, reader, tweet.ID)
-			if err != nil || full {
-				return err
-			}
-			missing.Add(1)
-			if !repair {
-				return nil
-			}
-			return a.Store.PutFeedItems(ctx, reader, []twtr.Tweet{tweet}, at)
+			return err
 		})
 	}
 	err := g.Wait()
-	return missing.Load(), err
+	return n.Load(), err
 }
 
-// fullOfNewer reports whether a feed that has not the tweet may have been cut above it.
-func (a *Feeds) fullOfNewer(ctx context.Context, reader string, id uuid.UUID) (bool, error) {
-	older, err := a.Store.Feed(ctx, reader, id, 1)
-	if err != nil || len(older) > 0 {
+// isMissing reports whether the reader's feed should have the tweet, and if so repairs it if the audit is to do that.
+func (d *deliveryAudit) isMissing(ctx context.Context, reader string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageWindow)
+	defer cancel()
+	f, err := d.follows.Follow(ctx, reader, d.tweet.Username)
+	switch {
+	case twtr.ErrorCode(err) == twtr.NotFound:
+		return false, nil
+	case err != nil:
+		return false, err
+	case f.At.After(d.tweet.CreatedAt()) && !d.isNew:
+		return false, nil
+	}
+	floor, err := d.feeds.FeedFloor(ctx, reader, d.config.MaxItems)
+	if err != nil || compare(d.tweet.ID, floor) < 0 {
 		return false, err
 	}
-	all, err := a.Store.Feed(ctx, reader, uuid.Nil, a.MaxItems)
-	return len(all) >= a.MaxItems, err
+	if !d.repair {
+		return true, nil
+	}
+	return true, d.feeds.PutFeedItems(ctx, reader, []twtr.Tweet{d.tweet}, repairTime(f, d.tweet))
 }
 
-// RebuildFeedInput says whose feed to compare with what they follow.
+// repairTime is the time with which a tweet is added to the feed of a follower: later than what a removal of the edge before
+// this one left, and not later than what a removal of this one will have.
+func repairTime(f twtr.Follow, t twtr.Tweet) time.Time {
+	return afterAll(f.At.Add(time.Microsecond), []twtr.Tweet{t})
+}
+
+// RebuildFeedInput says whose feed to compare with whom they follow.
 type RebuildFeedInput struct {
 	Reader string `json:"reader"`
-	// DryRun is to change nothing.
+	// DryRun reports only.
 	DryRun bool `json:"dryRun,omitempty"`
 }
 
-// RebuildFeed brings a feed to what its reader's followings give: of each the newest [twtr.BackfillTweets], those since
-// the reader follows, and nothing of anybody else or of a deleted tweet; the newest of all up to the limit.
+// RebuildFeed makes a feed what it should be: of each user whom the reader follows the newest [twtr.BackfillTweets] and those
+// since the follow, no deleted tweet, and nothing of anyone else; of all these the newest, up to the limit.
 func (a *Feeds) RebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audit, error) {
-	feed, err := a.feed(ctx, in.Reader)
+	r, err := a.newRebuild(ctx, in)
 	if err != nil {
 		return twtr.Audit{}, err
 	}
-	have := make(map[uuid.UUID]bool, len(feed))
-	for _, item := range feed {
-		have[item.ID] = true
-	}
-	var looked atomic.Int64
-	stop := beat(ctx, func() any { return twtr.Audit{Looked: looked.Load()} })
-	defer stop()
-
-	want := wanted{limit: a.MaxItems}
+	defer heartbeat(ctx, func() any { return AuditProgress{Audit: twtr.Audit{Checked: r.checked.Load()}} })()
 	for after := ""; ; {
-		names, err := a.Follows.Followings(ctx, in.Reader, after, followerPage)
+		names, err := a.follows.Followings(ctx, in.Reader, after, followerPage)
 		if err != nil {
 			return twtr.Audit{}, err
 		}
 		for _, author := range names {
-			if err := a.fill(ctx, in, author, have, &want); err != nil {
+			if err := r.fill(ctx, author); err != nil {
 				return twtr.Audit{}, err
 			}
-			looked.Add(1)
+			r.checked.Add(1)
 		}
 		if len(names) < followerPage {
 			break
 		}
 		after = names[len(names)-1]
 	}
-	report := twtr.Audit{Looked: looked.Load()}
-	expected := make(map[uuid.UUID]bool)
-	for _, t := range want.newest() {
-		expected[t.ID] = true
-		if !have[t.ID] {
+	report := twtr.Audit{Checked: r.checked.Load()}
+	for _, id := range r.wanted.newest() {
+		r.expected[id] = true
+		if !r.have[id] {
 			report.Missing++
 		}
 	}
-	if report.Extra, err = a.clear(ctx, in, feed, expected); err != nil || in.DryRun {
+	if report.Extra, err = r.clear(ctx); err != nil || in.DryRun {
 		return report, err
 	}
-	return report, a.Store.TrimFeed(ctx, in.Reader, a.MaxItems)
+	return report, a.feeds.TrimFeed(ctx, in.Reader, a.config.MaxItems)
 }
 
-// fill finds what of one author's is wanted in the feed, and puts there what it doesn't have. Between the look at the edge
-// and the put is no more than [pageWindow], as between any of them.
-func (a *Feeds) fill(ctx context.Context, in RebuildFeedInput, author string, have map[uuid.UUID]bool, want *wanted) error {
+// rebuild is one comparison of a feed with what it should hold.
+type rebuild struct {
+	*Feeds
+	RebuildFeedInput
+	feed     []twtr.Tweet
+	floor    uuid.UUID // tweets below may have been trimmed
+	have     map[uuid.UUID]bool
+	wanted   wanted
+	expected map[uuid.UUID]bool
+	checked  atomic.Int64
+}
+
+func (a *Feeds) newRebuild(ctx context.Context, in RebuildFeedInput) (*rebuild, error) {
+	r := &rebuild{Feeds: a, RebuildFeedInput: in, have: map[uuid.UUID]bool{}, expected: map[uuid.UUID]bool{}, wanted: wanted{limit: a.config.MaxItems}}
+	var err error
+	if r.feed, err = a.feed(ctx, in.Reader); err != nil {
+		return nil, err
+	}
+	for _, item := range r.feed {
+		r.have[item.ID] = true
+	}
+	r.floor, err = a.feeds.FeedFloor(ctx, in.Reader, a.config.MaxItems)
+	return r, err
+}
+
+// fill finds which of an author's tweets belong in the feed, and adds those that it lacks. From reading the edge to the write
+// it takes at most [pageWindow], like every write to a feed.
+func (r *rebuild) fill(ctx context.Context, author string) error {
 	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()
-	at := time.Now()
-	f, err := a.Follows.Follow(ctx, in.Reader, author)
+	f, err := r.follows.Follow(ctx, r.Reader, author)
 	if twtr.ErrorCode(err) == twtr.NotFound {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	var missing []twtr.Tweet
+	missing, err := r.missingOf(ctx, f)
+	if err != nil || r.DryRun || len(missing) == 0 {
+		return err
+	}
+	return r.feeds.PutFeedItems(ctx, r.Reader, missing, afterAll(f.At.Add(time.Microsecond), missing))
+}
+
+// missingOf reads the author's tweets, newest first, as far as they belong in the feed.
+func (r *rebuild) missingOf(ctx context.Context, f twtr.Follow) (missing []twtr.Tweet, err error) {
 	for before, n := uuid.Nil, 0; ; {
-		tweets, err := a.Tweets.TweetsByUser(ctx, author, before, twtr.BackfillTweets)
+		page, err := r.tweets.TweetsByUser(ctx, f.Followee, before, twtr.BackfillTweets)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		ended := len(tweets) < twtr.BackfillTweets
-		for _, t := range tweets {
-			if n >= twtr.BackfillTweets && t.CreatedAt().Before(f.At) || !want.add(t) {
-				ended = true
-				break
+		for _, t := range page {
+			tooOld := compare(t.ID, r.floor) < 0 || n >= twtr.BackfillTweets && t.CreatedAt().Before(f.At)
+			if tooOld || !r.wanted.add(t.ID) {
+				return missing, nil
 			}
 			n++
-			if !have[t.ID] {
+			if !r.have[t.ID] {
 				missing = append(missing, t)
 			}
 		}
-		if ended {
-			break
+		if len(page) < twtr.BackfillTweets {
+			return missing, nil
 		}
-		before = tweets[len(tweets)-1].ID
+		before = page[len(page)-1].ID
 	}
-	if in.DryRun {
-		return nil
-	}
-	return a.Store.PutFeedItems(ctx, in.Reader, missing, at)
 }
 
-// clear removes, and counts, what is in the feed without a reason: what is not among the expected, and is of somebody who
-// is not followed, or deleted.
-func (a *Feeds) clear(ctx context.Context, in RebuildFeedInput, feed []twtr.Tweet, expected map[uuid.UUID]bool) (int64, error) {
-	// Of before the look at the edges: what a follow brings after it counts.
-	at := time.Now()
+// clear removes, and counts, the items that do not belong in the feed: those that are not expected and are deleted, or of a
+// user whom the reader does not follow.
+func (r *rebuild) clear(ctx context.Context) (extra int64, err error) {
 	follows := map[string]bool{}
-	var extra []uuid.UUID
-	for _, item := range feed {
-		if expected[item.ID] {
+	for _, item := range r.feed {
+		if r.expected[item.ID] {
 			continue
 		}
 		followed, known := follows[item.Username]
 		if !known {
-			_, err := a.Follows.Follow(ctx, in.Reader, item.Username)
+			_, err := r.follows.Follow(ctx, r.Reader, item.Username)
 			if err != nil && twtr.ErrorCode(err) != twtr.NotFound {
-				return 0, err
+				return extra, err
 			}
 			followed = err == nil
 			follows[item.Username] = followed
 		}
-		if followed {
-			_, err := a.Tweets.Tweet(ctx, item.ID)
-			if err == nil {
-				continue
+		remove := r.retract
+		if !followed {
+			remove = r.sweep
+		} else if _, err := r.tweets.Tweet(ctx, item.ID); twtr.ErrorCode(err) != twtr.NotFound {
+			if err != nil {
+				return extra, err
 			}
-			if twtr.ErrorCode(err) != twtr.NotFound {
-				return 0, err
-			}
+			continue
 		}
-		extra = append(extra, item.ID)
+		extra++
+		if r.DryRun {
+			continue
+		}
+		if err := remove(ctx, item); err != nil {
+			return extra, err
+		}
 	}
-	if in.DryRun {
-		return int64(len(extra)), nil
-	}
-	return int64(len(extra)), a.Store.DeleteFeedItems(ctx, in.Reader, extra, at)
+	return extra, nil
 }
 
-// wanted are the newest tweets of those that were added.
+func (r *rebuild) retract(ctx context.Context, item twtr.Tweet) error {
+	return r.feeds.RetractFeedItem(ctx, item.ID, []string{r.Reader}, RetractionTime(time.Now(), item.ID))
+}
+
+// maxClockDifference is how far the clock of this worker may be ahead of Temporal's, from which the times of follows are.
+const maxClockDifference = time.Minute
+
+// sweep removes an item of a user who is not followed, with the time of the unfollow or, if the store does not remember that, a
+// time before any clock's present: a follow that comes after it wins.
+func (r *rebuild) sweep(ctx context.Context, item twtr.Tweet) error {
+	at, err := r.follows.FollowChanged(ctx, r.Reader, item.Username)
+	if err != nil {
+		return err
+	}
+	if at.IsZero() {
+		at = time.Now().Add(-maxClockDifference).UTC()
+	}
+	return r.feeds.DeleteFeedItems(ctx, r.Reader, []uuid.UUID{item.ID}, later(at, item.CreatedAt()))
+}
+
+// wanted are the newest of the tweets that were added.
 type wanted struct {
-	limit  int
-	tweets []twtr.Tweet
-	floor  uuid.UUID // those up to here are too old
+	limit int
+	ids   []uuid.UUID
+	floor uuid.UUID // tweets up to here are too old
 }
 
 // add reports whether the tweet may be among the newest.
-func (w *wanted) add(t twtr.Tweet) bool {
-	if compare(t.ID, w.floor) <= 0 {
+func (w *wanted) add(id uuid.UUID) bool {
+	if compare(id, w.floor) <= 0 {
 		return false
 	}
-	w.tweets = append(w.tweets, t)
-	if len(w.tweets) >= 2*w.limit+twtr.BackfillTweets {
-		w.newest()
-		w.floor = w.tweets[w.limit-1].ID
+	w.ids = append(w.ids, id)
+	if len(w.ids) >= 2*w.limit+twtr.BackfillTweets {
+		w.floor = w.newest()[w.limit-1]
 	}
 	return true
 }
 
-func (w *wanted) newest() []twtr.Tweet {
-	slices.SortFunc(w.tweets, func(a, b twtr.Tweet) int { return compare(b.ID, a.ID) })
-	w.tweets = w.tweets[:min(w.limit, len(w.tweets))]
-	return w.tweets
+func (w *wanted) newest() []uuid.UUID {
+	slices.SortFunc(w.ids, func(a, b uuid.UUID) int { return compare(b, a) })
+	w.ids = w.ids[:min(w.limit, len(w.ids))]
+	return w.ids
 }
 
 func compare(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }

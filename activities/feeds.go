@@ -8,163 +8,243 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.temporal.io/sdk/activity"
 
 	"github.com/twtr-dev/twtr"
 )
 
-// Feeds are the activities of task queue feeds.
-type Feeds struct {
-	Tweets     twtr.TweetStore
-	Deliveries twtr.DeliveryStore
-	Follows    twtr.FollowStore
-	Store      twtr.FeedStore
-	// Pages and LargePages have room for as many pages of followers as may be in hand at a time, in all walks of the process
-	// together: those with a budget, which nearly all are and which are short, and those without. So the short ones don't
-	// queue behind the long ones. A page's window begins when it has got its place: much to do doesn't make pages fail.
-	Pages, LargePages chan struct{}
-	// Rate limits them all together.
-	Rate *Rate
+// FeedsConfig says how [Feeds] work.
+type FeedsConfig struct {
 	// MaxItems is how many items a feed keeps.
 	MaxItems int
+	// Rate limits how many feeds are written; nil: no limit.
+	Rate *Rate
+	// TrimEvery is how many items are written, on average, for each trim of a feed; 0: the default. A trim reads some 1,000
+	// rows, so by default it makes two reads of each row written, and a feed seldom grows beyond its limit by more than a
+	// few times this number.
+	TrimEvery uint32
 }
 
-// DeliverInput says what to deliver, and to whom.
+const defaultTrimEvery = 512
+
+// Feeds are the activities of task queue feeds.
+type Feeds struct {
+	tweets     twtr.TweetStore
+	deliveries twtr.DeliveryStore
+	follows    twtr.FollowStore
+	feeds      twtr.FeedStore
+	config     FeedsConfig
+	// Steps with a budget, which nearly all are and which are short, have slots of their own, so that they never queue behind
+	// those without.
+	short, long *walker
+}
+
+// NewFeeds makes the activities of one process.
+func NewFeeds(store twtr.Store, c FeedsConfig) *Feeds {
+	if c.TrimEvery == 0 {
+		c.TrimEvery = defaultTrimEvery
+	}
+	if c.Rate == nil {
+		c.Rate = NewRate(0)
+	}
+	return &Feeds{
+		tweets: store, deliveries: store, follows: store, feeds: store, config: c,
+		short: newWalker(store, c.Rate), long: newWalker(store, c.Rate),
+	}
+}
+
+func (a *Feeds) walker(budget int64) *walker {
+	if budget > 0 {
+		return a.short
+	}
+	return a.long
+}
+
+// DeliverInput says which tweet to deliver, and to whom.
 type DeliverInput struct {
-	Tweet    twtr.Tweet    `json:"tweet"`
-	Delivery twtr.Delivery `json:"delivery"`
-	// Budget is after how many feed items to stop and return what is left; 0 for never.
+	TweetID uuid.UUID `json:"tweetId"`
+	Author  string    `json:"author"`
+	// From is where the step starts.
+	From twtr.Progress `json:"from"`
+	// Budget is the number of feed items after which the step stops and returns what is left; 0: never.
 	Budget int64 `json:"budget,omitempty"`
 }
 
-// Deliver writes the tweet into the feeds of its author's followers, from where in.Delivery says on, and returns how far
-// it came. It stops when the tweet was deleted.
-func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (twtr.Delivery, error) {
-	tweet := &presence{store: a.Tweets, id: in.Tweet.ID}
-	d, err := a.walk(ctx, in.Tweet.Username, in.Delivery, in.Budget, pageWindow, func(ctx context.Context, followers []string) (found, error) {
-		// Only now that the followers are read: whoever follows after the tweet is gone is not among them, and whoever is
-		// among them is met by the retraction, which begins when it is gone.
-		if err := tweet.check(ctx); err != nil {
-			return found{}, err
+// DeliverResult is how far a step of a delivery came.
+type DeliverResult struct {
+	twtr.Progress
+	// Deleted says that the step stopped because the tweet was deleted.
+	Deleted bool `json:"deleted,omitempty"`
+}
+
+// Deliver writes a tweet into the feeds of its author's followers. It stops when the tweet is deleted.
+func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, error) {
+	source := &tweetSource{store: a.tweets, id: in.TweetID}
+	w := walk{walker: a.walker(in.Budget), author: in.Author, budget: in.Budget}
+	w.act = func(ctx context.Context, followers []string) error {
+		// Read the tweet after the followers: a user on this page followed before the deletion, if there is one, so the
+		// retraction, which starts after it, visits them too.
+		tweet, err := source.read(ctx)
+		if err != nil {
+			return err
 		}
-		if err := a.Store.PutFeedItem(ctx, in.Tweet, followers); err != nil {
-			return found{}, err
+		if err := a.feeds.PutFeedItem(ctx, tweet, followers); err != nil {
+			return err
 		}
-		return found{}, a.trim(ctx, in.Tweet.ID, followers)
-	})
-	if errors.Is(err, errDeleted) {
-		return twtr.Delivery{Delivered: d.Delivered, Deleted: true}, nil
+		a.trim(ctx, in.TweetID, followers)
+		return nil
 	}
-	return d, err
+	p, err := w.run(ctx, in.From)
+	if errors.Is(err, errDeleted) {
+		return DeliverResult{Progress: twtr.Progress{Done: p.Done}, Deleted: true}, nil
+	}
+	return DeliverResult{Progress: p}, err
 }
 
 var errDeleted = errors.New("the tweet is deleted")
 
-// presence finds out whether a tweet is still there, in one read for all who ask at about the same time.
-type presence struct {
+// tweetSource reads a tweet, once for all callers that ask at about the same time.
+type tweetSource struct {
 	store twtr.TweetStore
 	id    uuid.UUID
+
 	mu    sync.Mutex
-	asked time.Time // when the last read began that found it there
+	tweet twtr.Tweet
+	began time.Time // when the read of tweet began
 }
 
-// check returns errDeleted unless the tweet was there after the call began.
-func (p *presence) check(ctx context.Context) error {
-	began := time.Now()
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.asked.After(began) {
-		return nil
+// read returns the tweet if it was there at some time after the call began, and errDeleted if not.
+func (s *tweetSource) read(ctx context.Context) (twtr.Tweet, error) {
+	called := time.Now()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.began.After(called) {
+		return s.tweet, nil
 	}
-	asked := time.Now()
-	_, err := p.store.Tweet(ctx, p.id)
+	began := time.Now()
+	tweet, err := s.store.Tweet(ctx, s.id)
 	if twtr.ErrorCode(err) == twtr.NotFound {
-		return errDeleted
+		return tweet, errDeleted
 	}
 	if err == nil {
-		p.asked = asked
+		s.tweet, s.began = tweet, began
 	}
-	return err
+	return tweet, err
 }
 
-// trimEvery is how many items are delivered, on average, for one look at a feed's length: a look reads some 1,000 rows,
-// so it makes two of each row written, and a feed seldom grows beyond its limit by more than a few times this.
-const trimEvery = 512
-
-// trim cuts the feeds of a few of the readers. Which ones is in the tweet's id and the reader's name, so that a retry
-// decides alike.
-func (a *Feeds) trim(ctx context.Context, id uuid.UUID, readers []string) error {
+// trim trims the feeds of a few of the readers. Which ones follows from the tweet's id and the reader's name, so that a retry
+// chooses the same. A failure only postpones the trim to a later tweet: it must not fail a delivery.
+func (a *Feeds) trim(ctx context.Context, id uuid.UUID, readers []string) {
 	for _, reader := range readers {
 		h := fnv.New32a()
 		h.Write(id[:])
 		h.Write([]byte(reader))
-		if h.Sum32()%trimEvery != 0 {
+		if h.Sum32()%a.config.TrimEvery != 0 {
 			continue
 		}
-		if err := a.Store.TrimFeed(ctx, reader, a.MaxItems); err != nil {
-			return err
+		if err := a.feeds.TrimFeed(ctx, reader, a.config.MaxItems); err != nil {
+			activity.GetLogger(ctx).Warn("feed not trimmed; a later tweet will", "reader", reader, "error", err)
 		}
 	}
-	return nil
 }
 
-// RetractInput says what to take out of the feeds, and of whose followers.
+// RetractInput says which tweet to remove from the feeds of whose followers.
 type RetractInput struct {
 	TweetID uuid.UUID `json:"tweetId"`
 	Author  string    `json:"author"`
-	// At is the time that the removal is as of: later than any put of the tweet.
-	At       time.Time     `json:"at"`
-	Delivery twtr.Delivery `json:"delivery"`
-	Budget   int64         `json:"budget,omitempty"`
+	// At is the time of the removal; see [RetractionTime].
+	At     time.Time     `json:"at"`
+	From   twtr.Progress `json:"from"`
+	Budget int64         `json:"budget,omitempty"`
 }
 
-// Retract takes a deleted tweet out of the feeds of its author's followers, as [Feeds.Deliver] brings one there. Feeds of
-// those who unfollowed are swept by [Feeds.Sweep].
-func (a *Feeds) Retract(ctx context.Context, in RetractInput) (twtr.Delivery, error) {
-	return a.walk(ctx, in.Author, in.Delivery, in.Budget, pageWindow, func(ctx context.Context, followers []string) (found, error) {
-		return found{}, a.Store.DeleteFeedItem(ctx, in.TweetID, followers, in.At)
-	})
+// RetractionTime is the time of the retraction of a tweet that is deleted now. No put takes away the mark, whatever its time; this
+// one makes it erase the text, too, also of a tweet from the future.
+func RetractionTime(now time.Time, id uuid.UUID) time.Time {
+	return later(now, twtr.TimeOf(id)).UTC().Truncate(time.Microsecond)
 }
 
-// EdgeInput says whose tweets are to come into whose feed, or to go out of it, as of when.
-type EdgeInput struct {
+// Retract removes a deleted tweet from the feeds of its author's followers, step by step like [Feeds.Deliver]. Feeds of
+// former followers are swept by [Feeds.Sweep].
+func (a *Feeds) Retract(ctx context.Context, in RetractInput) (twtr.Progress, error) {
+	w := walk{walker: a.walker(in.Budget), author: in.Author, budget: in.Budget}
+	w.act = func(ctx context.Context, followers []string) error {
+		if err := a.feeds.RetractFeedItem(ctx, in.TweetID, followers, in.At); err != nil {
+			return err
+		}
+		a.trim(ctx, in.TweetID, followers)
+		return nil
+	}
+	return w.run(ctx, in.From)
+}
+
+// FeedEdgeInput says whose tweets to add to, or to remove from, whose feed.
+type FeedEdgeInput struct {
 	Reader string    `json:"reader"`
 	Author string    `json:"author"`
-	At     time.Time `json:"at"`
+	At     time.Time `json:"at"` // the time of the change
 }
 
-// Backfill writes the newest [twtr.BackfillTweets] of the author into the reader's feed.
-func (a *Feeds) Backfill(ctx context.Context, in EdgeInput) error {
+// Backfill writes the author's newest [twtr.BackfillTweets] into the reader's feed. It returns the time that the change was
+// made with: in.At or, if a tweet is from the future, a microsecond after the newest tweet.
+func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()
-	tweets, err := a.Tweets.TweetsByUser(ctx, in.Author, uuid.Nil, twtr.BackfillTweets)
+	tweets, err := a.tweets.TweetsByUser(ctx, in.Author, uuid.Nil, twtr.BackfillTweets)
 	if err != nil {
-		return err
+		return in.At, err
 	}
-	return a.Store.PutFeedItems(ctx, in.Reader, tweets, in.At)
+	at := afterAll(in.At, tweets)
+	return at, a.feeds.PutFeedItems(ctx, in.Reader, tweets, at)
 }
 
 // feedPage is how many items of a feed are read at a time.
 const feedPage = 500
 
-// Sweep removes the author's tweets from the reader's feed.
-func (a *Feeds) Sweep(ctx context.Context, in EdgeInput) error {
+// Sweep removes the author's tweets from the reader's feed. It returns the time that the change was made with, like
+// [Feeds.Backfill].
+func (a *Feeds) Sweep(ctx context.Context, in FeedEdgeInput) (time.Time, error) {
 	feed, err := a.feed(ctx, in.Reader)
 	if err != nil {
-		return err
+		return in.At, err
 	}
-	var theirs []uuid.UUID
+	var theirs []twtr.Tweet
 	for _, item := range feed {
 		if item.Username == in.Author {
-			theirs = append(theirs, item.ID)
+			theirs = append(theirs, item)
 		}
 	}
-	return a.Store.DeleteFeedItems(ctx, in.Reader, theirs, in.At)
+	at := afterAll(in.At, theirs)
+	return at, a.feeds.DeleteFeedItems(ctx, in.Reader, ids(theirs), at)
+}
+
+// afterAll is at or, if one of the tweets is not older, a microsecond after the newest of them.
+func afterAll(at time.Time, tweets []twtr.Tweet) time.Time {
+	for _, t := range tweets {
+		at = later(at, t.CreatedAt().Add(time.Microsecond))
+	}
+	return at
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+func ids(tweets []twtr.Tweet) []uuid.UUID {
+	all := make([]uuid.UUID, len(tweets))
+	for i, t := range tweets {
+		all[i] = t.ID
+	}
+	return all
 }
 
 // feed reads a whole feed, newest first.
 func (a *Feeds) feed(ctx context.Context, reader string) (all []twtr.Tweet, err error) {
 	for before := uuid.Nil; ; before = all[len(all)-1].ID {
-		page, err := a.Store.Feed(ctx, reader, before, feedPage)
+		page, err := a.feeds.Feed(ctx, reader, before, feedPage)
 		if err != nil {
 			return nil, err
 		}

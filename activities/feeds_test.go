@@ -48,43 +48,60 @@ func requireDelivered(t *testing.T, s twtr.Store, tweet twtr.Tweet, readers []st
 }
 
 func feeds(s twtr.Store) *activities.Feeds {
-	return &activities.Feeds{Tweets: s, Deliveries: s, Follows: s, Store: s, Pages: make(chan struct{}, 4), LargePages: make(chan struct{}, 4), Rate: activities.NewRate(0), MaxItems: 1000}
+	return activities.NewFeeds(s, activities.FeedsConfig{MaxItems: 1000})
 }
 
-func deliver(a *activities.Feeds, in activities.DeliverInput, heartbeat *twtr.Delivery) (d twtr.Delivery, err error) {
+// run executes an activity as a worker does.
+func run[In, Out any](a any, activity func(context.Context, In) (Out, error), in In, heartbeat any) (out Out, err error) {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
 	env.RegisterActivity(a)
 	if heartbeat != nil {
-		env.SetHeartbeatDetails(*heartbeat)
+		env.SetHeartbeatDetails(heartbeat)
 	}
-	result, err := env.ExecuteActivity(a.Deliver, in)
+	result, err := env.ExecuteActivity(activity, in)
 	if err == nil {
-		err = result.Get(&d)
+		err = result.Get(&out)
 	}
-	return d, err
+	return out, err
+}
+
+func deliver(a *activities.Feeds, tweet twtr.Tweet, from twtr.Progress, budget int64) (activities.DeliverResult, error) {
+	return run(a, a.Deliver, activities.DeliverInput{TweetID: tweet.ID, Author: "ann", From: from, Budget: budget}, nil)
+}
+
+func delivered(n int64) activities.DeliverResult {
+	return activities.DeliverResult{Progress: twtr.Progress{Done: n}}
 }
 
 // newTweet is a tweet of ann's that is stored.
 func newTweet(t *testing.T, s twtr.Store) twtr.Tweet {
-	tweet, err := twtr.NewTweet("ann", "hello")
-	require.NoError(t, err)
+	tweet := tweetAt(t, time.Now())
 	require.NoError(t, s.PutTweet(t.Context(), tweet))
+	return tweet
+}
+
+// tweetAt is a tweet of ann's whose API server's clock says that time.
+func tweetAt(t *testing.T, at time.Time) twtr.Tweet {
+	id, err := twtr.NewTweetID(at)
+	require.NoError(t, err)
+	tweet, err := twtr.NewTweet(id, "ann", twtr.Post{Content: "hello"})
+	require.NoError(t, err)
 	return tweet
 }
 
 func TestDeliverReachesEveryFollowerInOneStep(t *testing.T) {
 	s := newStore(t)
 	readers, tweet := follow(t, s, 1200), newTweet(t, s)
-	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 5000}, nil)
+	d, err := deliver(feeds(s), tweet, twtr.NewProgress(), 5000)
 	require.NoError(t, err)
-	require.Equal(t, twtr.Delivery{Delivered: 1200}, d)
+	require.Equal(t, delivered(1200), d)
 	requireDelivered(t, s, tweet, readers)
 	empty := newStore(t)
 	require.NoError(t, empty.PutTweet(t.Context(), tweet))
-	none, err := deliver(feeds(empty), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 5000}, nil)
+	none, err := deliver(feeds(empty), tweet, twtr.NewProgress(), 5000)
 	require.NoError(t, err)
-	require.Equal(t, twtr.Delivery{}, none, "nobody follows")
+	require.Equal(t, delivered(0), none, "nobody follows")
 }
 
 // hot are the names of followers in one bucket, so many that it has several pages.
@@ -100,114 +117,254 @@ func hot(t *testing.T, s twtr.Store, n int) (readers []string) {
 	return readers
 }
 
-func TestDeliverStopsAfterItsBudgetAndGoesOnFromWhatItLeft(t *testing.T) {
+// oneBucket is a walk over bucket 3 that has come to the follower.
+func oneBucket(after string) twtr.Progress {
+	return twtr.Progress{Left: []twtr.BucketCursor{{Bucket: 3, After: after}}}
+}
+
+func TestDeliverStopsAfterItsBudgetAndContinuesFromWhatItLeft(t *testing.T) {
 	s := newStore(t)
 	readers, tweet := hot(t, s, 1700), newTweet(t, s)
-	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery(), Budget: 1000}, nil)
+	d, err := deliver(feeds(s), tweet, oneBucket(""), 1000)
 	require.NoError(t, err)
-	require.Equal(t, twtr.Delivery{Left: []twtr.BucketCursor{{Bucket: 3, After: readers[999]}}, Delivered: 1000}, d)
+	left := oneBucket(readers[999])
+	left.Done = 1000
+	require.Equal(t, activities.DeliverResult{Progress: left}, d)
 	requireDelivered(t, s, tweet, readers[:1000])
-	rest, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.Delivery{Left: d.Left}}, nil)
+	rest, err := deliver(feeds(s), tweet, oneBucket(readers[999]), 0)
 	require.NoError(t, err)
-	require.Equal(t, twtr.Delivery{Delivered: 700}, rest)
+	require.Equal(t, delivered(700), rest)
 	requireDelivered(t, s, tweet, readers)
 }
 
 func TestARetryResumesFromTheLastHeartbeat(t *testing.T) {
 	s := newStore(t)
 	readers, tweet := hot(t, s, 1700), newTweet(t, s)
-	heartbeat := &twtr.Delivery{Left: []twtr.BucketCursor{{Bucket: 3, After: readers[1499]}}, Delivered: 1500}
-	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, heartbeat)
+	heartbeat := oneBucket(readers[1499])
+	heartbeat.Done = 1500
+	a := feeds(s)
+	d, err := run(a, a.Deliver, activities.DeliverInput{TweetID: tweet.ID, Author: "ann", From: twtr.NewProgress()}, heartbeat)
 	require.NoError(t, err)
-	require.Equal(t, twtr.Delivery{Delivered: 1700}, d)
+	require.Equal(t, delivered(1700), d)
 	requireDelivered(t, s, tweet, readers[1500:])
 	items, err := s.Feed(t.Context(), readers[0], uuid.Nil, 10)
 	require.NoError(t, err)
-	require.Empty(t, items, "what was delivered is not done again")
+	require.Empty(t, items, "what was delivered is not written again")
 }
 
-// failing is a store that fails after so many pages.
-type failing struct {
+// faulty is a store whose feed writes fail when and as the test says.
+type faulty struct {
 	twtr.Store
-	pages atomic.Int32
+	put  func() error
+	trim func() error
 }
 
-var errStore = errors.New("the store is away")
-
-func (s *failing) PutFeedItem(ctx context.Context, tweet twtr.Tweet, readers []string) error {
-	if s.pages.Add(-1) < 0 {
-		return errStore
+func (s *faulty) PutFeedItem(ctx context.Context, tweet twtr.Tweet, readers []string) error {
+	if s.put != nil {
+		if err := s.put(); err != nil {
+			return err
+		}
 	}
 	return s.Store.PutFeedItem(ctx, tweet, readers)
 }
 
-func TestAFailureOfTheStoreFailsTheTry(t *testing.T) {
-	s := &failing{Store: newStore(t)}
-	s.pages.Store(2)
+func (s *faulty) TrimFeed(ctx context.Context, reader string, keep int) error {
+	if s.trim != nil {
+		return s.trim()
+	}
+	return s.Store.TrimFeed(ctx, reader, keep)
+}
+
+func TestAnErrorOfTheStoreFailsTheAttempt(t *testing.T) {
+	s := &faulty{Store: newStore(t)}
+	var pages atomic.Int32
+	s.put = func() error {
+		if pages.Add(1) > 2 {
+			return errors.New("the disk is on fire")
+		}
+		return nil
+	}
 	hot(t, s, 1700)
-	_, err := deliver(feeds(s), activities.DeliverInput{Tweet: newTweet(t, s), Delivery: twtr.NewDelivery()}, nil)
-	require.ErrorContains(t, err, errStore.Error())
-}
-
-// overloaded is a store that does not manage so many pages.
-type overloaded struct {
-	twtr.Store
-	pages atomic.Int32
-}
-
-func (s *overloaded) PutFeedItem(ctx context.Context, tweet twtr.Tweet, readers []string) error {
-	if s.pages.Add(-1) >= 0 {
-		return twtr.Errorf(twtr.Unavailable, "too much at a time")
-	}
-	return s.Store.PutFeedItem(ctx, tweet, readers)
+	_, err := deliver(feeds(s), newTweet(t, s), oneBucket(""), 0)
+	require.ErrorContains(t, err, "the disk is on fire")
 }
 
 func TestAnOverloadOfTheStoreSlowsADeliveryDownAndDoesNotFailIt(t *testing.T) {
-	s := &overloaded{Store: newStore(t)}
-	s.pages.Store(3)
+	s := &faulty{Store: newStore(t)}
+	var failures atomic.Int32
+	s.put = func() error {
+		if failures.Add(-1) >= 0 {
+			return twtr.Errorf(twtr.Unavailable, "overloaded")
+		}
+		return nil
+	}
+	failures.Store(3)
 	readers, tweet := hot(t, s, 1700), newTweet(t, s)
-	d, err := deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, nil)
+	d, err := deliver(feeds(s), tweet, oneBucket(""), 0)
 	require.NoError(t, err)
-	require.Equal(t, twtr.Delivery{Delivered: 1700}, d)
+	require.Equal(t, delivered(1700), d)
 	requireDelivered(t, s, tweet, readers)
-	s.pages.Store(1 << 20)
-	_, err = deliver(feeds(s), activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, nil)
-	require.ErrorContains(t, err, "too much at a time", "one that stays is for Temporal to show")
+	failures.Store(1 << 20)
+	_, err = deliver(feeds(s), tweet, oneBucket(""), 0)
+	require.ErrorContains(t, err, "overloaded", "an overload that stays is for Temporal to show")
 }
 
-func TestARateThatIsRaisedMeanwhileLetsTheDeliveryGoOn(t *testing.T) {
+func TestARateThatIsRaisedWhileADeliveryWaitsSpeedsItUp(t *testing.T) {
 	s := newStore(t)
 	readers, tweet := hot(t, s, 1700), newTweet(t, s)
-	a := feeds(s)
-	a.Rate = activities.NewRate(1) // a page at once, and then one in more than 8 minutes
+	rate := activities.NewRate(1) // a page at once, and then one in more than 8 minutes
+	a := activities.NewFeeds(s, activities.FeedsConfig{MaxItems: 1000, Rate: rate})
 	before := make(chan int, 1)
 	raised := time.AfterFunc(200*time.Millisecond, func() {
-		have, err := s.HaveFeedItem(t.Context(), tweet.ID, readers)
+		have, err := s.ReadersHavingFeedItem(t.Context(), tweet.ID, readers)
 		if err != nil {
 			t.Error(err)
 		}
 		before <- len(have)
-		a.Rate.Set(0)
+		rate.Set(0)
 	})
 	defer raised.Stop()
 	begin := time.Now()
-	d, err := deliver(a, activities.DeliverInput{Tweet: tweet, Delivery: twtr.NewDelivery()}, nil)
+	d, err := deliver(a, tweet, oneBucket(""), 0)
 	require.NoError(t, err)
 	require.Greater(t, time.Since(begin), 200*time.Millisecond)
 	require.LessOrEqual(t, <-before, 1000, "the page at once, and at most the one after it")
-	require.Equal(t, twtr.Delivery{Delivered: 1700}, d)
+	require.Equal(t, delivered(1700), d)
 	requireDelivered(t, s, tweet, readers)
 }
 
-func TestBackfillBringsTheNewest100(t *testing.T) {
+func TestADeliveryStopsWhenItsTweetIsDeleted(t *testing.T) {
+	for name, afterPages := range map[string]int32{"before the first page": 0, "between two pages": 2, "after the last page": 4} {
+		t.Run(name, func(t *testing.T) {
+			s := &faulty{Store: newStore(t)}
+			readers, tweet := hot(t, s, 1700), newTweet(t, s)
+			var pages atomic.Int32
+			remove := func() {
+				if pages.Load() == afterPages {
+					require.NoError(t, s.DeleteTweet(t.Context(), tweet))
+				}
+			}
+			remove()
+			s.put = func() error {
+				pages.Add(1)
+				defer remove()
+				return nil
+			}
+			d, err := deliver(feeds(s), tweet, oneBucket(""), 0)
+			require.NoError(t, err)
+			want := min(int64(afterPages)*500, 1700)
+			require.Equal(t, want < 1700, d.Deleted)
+			require.Equal(t, want, d.Done)
+			have, err := s.ReadersHavingFeedItem(t.Context(), tweet.ID, readers)
+			require.NoError(t, err)
+			require.Len(t, have, int(want))
+
+			a := feeds(s)
+			retract := activities.RetractInput{TweetID: tweet.ID, Author: "ann", At: activities.RetractionTime(time.Now(), tweet.ID), From: twtr.NewProgress()}
+			p, err := run(a, a.Retract, retract, nil)
+			require.NoError(t, err)
+			require.Equal(t, twtr.Progress{Done: 1700}, p)
+			require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers), "a delivery that comes late")
+			have, err = s.ReadersHavingFeedItem(t.Context(), tweet.ID, readers)
+			require.NoError(t, err)
+			require.Empty(t, have)
+		})
+	}
+}
+
+func TestADeliveryTrimsFeedsAndAFailedTrimDoesNotFailIt(t *testing.T) {
+	s := &faulty{Store: newStore(t)}
+	readers := follow(t, s, 3)
+	a := activities.NewFeeds(s, activities.FeedsConfig{MaxItems: 5, TrimEvery: 1})
+	var want []twtr.Tweet
+	for range 7 {
+		tweet := newTweet(t, s)
+		_, err := deliver(a, tweet, twtr.NewProgress(), 100)
+		require.NoError(t, err)
+		want = append([]twtr.Tweet{tweet}, want...)
+	}
+	for _, reader := range readers {
+		items, err := s.Feed(t.Context(), reader, uuid.Nil, 100)
+		require.NoError(t, err)
+		require.Equal(t, want[:5], items)
+	}
+	s.trim = func() error { return twtr.Errorf(twtr.Unavailable, "too many tombstones") }
+	d, err := deliver(a, newTweet(t, s), twtr.NewProgress(), 100)
+	require.NoError(t, err)
+	require.Equal(t, delivered(3), d)
+}
+
+func TestARetractionTrimsFeedsToo(t *testing.T) {
+	s := newStore(t)
+	follow(t, s, 1)
+	a := activities.NewFeeds(s, activities.FeedsConfig{MaxItems: 5, TrimEvery: 1})
+	kept := newTweet(t, s)
+	require.NoError(t, s.PutFeedItem(t.Context(), kept, []string{"reader-0"}))
+	for range 20 { // marks of old tweets that the feed does not hold any more
+		old := tweetAt(t, time.Now().Add(-time.Hour))
+		_, err := run(a, a.Retract, activities.RetractInput{TweetID: old.ID, Author: "ann", At: time.Now(), From: twtr.NewProgress()}, nil)
+		require.NoError(t, err)
+	}
+	floor, err := s.FeedFloor(t.Context(), "reader-0", 6)
+	require.NoError(t, err)
+	require.Equal(t, uuid.Nil, floor, "no more than 5 rows are left")
+	items, err := s.Feed(t.Context(), "reader-0", uuid.Nil, 100)
+	require.NoError(t, err)
+	require.Equal(t, []twtr.Tweet{kept}, items)
+}
+
+func TestBackfillAddsTheNewest100(t *testing.T) {
 	s := newStore(t)
 	var want []twtr.Tweet
 	for range 120 {
 		tweet := newTweet(t, s)
 		want = append([]twtr.Tweet{tweet}, want...)
 	}
-	require.NoError(t, feeds(s).Backfill(t.Context(), activities.EdgeInput{Reader: "bob", Author: "ann", At: time.Now()}))
+	at := time.Now().UTC()
+	used, err := feeds(s).Backfill(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "ann", At: at})
+	require.NoError(t, err)
+	require.Equal(t, at, used)
 	items, err := s.Feed(t.Context(), "bob", uuid.Nil, 1000)
 	require.NoError(t, err)
 	require.Equal(t, want[:100], items)
+}
+
+func TestASweepRemovesTweetsOfTheFuture(t *testing.T) {
+	s := newStore(t)
+	future := tweetAt(t, time.Now().Add(65*time.Minute))
+	require.NoError(t, s.PutFeedItem(t.Context(), future, []string{"bob"}))
+	used, err := feeds(s).Sweep(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "ann", At: time.Now()})
+	require.NoError(t, err)
+	require.True(t, used.After(future.CreatedAt()), "the next change of the feed must be later than this one")
+	items, err := s.Feed(t.Context(), "bob", uuid.Nil, 10)
+	require.NoError(t, err)
+	require.Empty(t, items)
+}
+
+func TestAnAuditDoesNotMissWhatNewerTweetsHaveTrimmed(t *testing.T) {
+	s := newStore(t)
+	readers := follow(t, s, 3)
+	tweet := tweetAt(t, time.Now().Add(time.Second)) // after the follow
+	require.NoError(t, s.PutTweet(t.Context(), tweet))
+	for n := range 5 { // full of newer tweets: 4 and the mark of a deleted one
+		newer := tweetAt(t, time.Now().Add(time.Minute))
+		require.NoError(t, s.PutFeedItem(t.Context(), newer, readers[:1]))
+		if n == 0 {
+			require.NoError(t, s.RetractFeedItem(t.Context(), newer.ID, readers[:1], time.Now().Add(2*time.Minute)))
+		}
+	}
+	require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers[1:2]))
+	a := activities.NewFeeds(s, activities.FeedsConfig{MaxItems: 5})
+	audit := func(repair bool, missing int64) {
+		t.Helper()
+		report, err := run(a, a.AuditDelivery, activities.AuditDeliveryInput{TweetID: tweet.ID, Repair: repair}, nil)
+		require.NoError(t, err)
+		require.Equal(t, twtr.Audit{Checked: 3, Missing: missing}, report)
+	}
+	audit(false, 1)
+	audit(true, 1)
+	audit(false, 0)
+	have, err := s.ReadersHavingFeedItem(t.Context(), tweet.ID, readers)
+	require.NoError(t, err)
+	require.Equal(t, readers[1:], have)
 }

@@ -2,7 +2,6 @@ package activities
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/twtr-dev/twtr"
@@ -11,84 +10,115 @@ import (
 // Followers are the activities of task queue followers.
 type Followers struct {
 	Store twtr.FollowStore
+	// Counts requests the count of a bucket that is not counted at each change.
+	Counts CountRequester
 }
 
-// StoreFollow writes the edge from follower to followee, in both directions. It fails with [twtr.Invalid], and leaves no
-// edge, if the follower follows [twtr.MaxFollowings] others already.
+// CountRequester requests counts of followers.
+type CountRequester interface {
+	// RequestCount returns when it is durable that a count of the bucket will begin after the call began.
+	RequestCount(ctx context.Context, b Bucket) error
+}
+
+// Bucket is one bucket of a user's followers.
+type Bucket struct {
+	Username string `json:"username"`
+	Bucket   int    `json:"bucket"`
+}
+
+// Pair is a follower and the user they follow, or may follow.
+type Pair struct {
+	Follower string `json:"follower"`
+	Followee string `json:"followee"`
+}
+
+// Edge is what the store has of a pair.
+type Edge struct {
+	// Follows says whether the follower follows the other one.
+	Follows bool `json:"follows"`
+	// At is the time of the last change; zero if there was none, or only one so long ago that it no longer matters.
+	At time.Time `json:"at"`
+	// Followings is how many users the follower follows.
+	Followings int `json:"followings"`
+}
+
+// ReadEdge returns what the store has of the pair.
+func (a *Followers) ReadEdge(ctx context.Context, p Pair) (e Edge, err error) {
+	switch _, err := a.Store.Follow(ctx, p.Follower, p.Followee); {
+	case err == nil:
+		e.Follows = true
+	case twtr.ErrorCode(err) != twtr.NotFound:
+		return e, err
+	}
+	if e.At, err = a.Store.FollowChanged(ctx, p.Follower, p.Followee); err != nil {
+		return e, err
+	}
+	e.Followings, err = a.Store.CountFollowings(ctx, p.Follower)
+	return e, err
+}
+
+// StoreFollow writes the edge, in both directions.
 func (a *Followers) StoreFollow(ctx context.Context, f twtr.Follow) error {
-	tooMany := twtr.Errorf(twtr.Invalid, "you follow %d users, which is as many as one may: unfollow somebody first", twtr.MaxFollowings)
-	names, err := a.followings(ctx, f.Follower)
-	if err != nil {
-		return err
-	}
-	if len(names) >= twtr.MaxFollowings && !slices.Contains(names, f.Followee) {
-		return tooMany
-	}
-	if err := a.Store.PutFollow(ctx, f); err != nil {
-		return err
-	}
-	// Others of the same follower may have been written meanwhile. Or an earlier try, whose answer was lost, found so and
-	// removed this one: then the put above did nothing.
-	if names, err = a.followings(ctx, f.Follower); err != nil {
-		return err
-	}
-	if len(names) <= twtr.MaxFollowings && slices.Contains(names, f.Followee) {
-		return nil
-	}
-	if err := a.Store.DeleteFollow(ctx, f); err != nil {
-		return err
-	}
-	return tooMany
+	return a.Store.PutFollow(ctx, f)
 }
 
-// followings are all that the user follows, and one more than may be at most.
-func (a *Followers) followings(ctx context.Context, username string) ([]string, error) {
-	return a.Store.Followings(ctx, username, "", twtr.MaxFollowings+1)
-}
-
-// RemoveFollow removes the edge from follower to followee, in both directions.
+// RemoveFollow removes the edge, in both directions.
 func (a *Followers) RemoveFollow(ctx context.Context, f twtr.Follow) error {
 	return a.Store.DeleteFollow(ctx, f)
 }
 
-// RecountInput says which bucket of whose followers has changed.
-type RecountInput struct {
-	Username string `json:"username"`
-	Bucket   int    `json:"bucket"`
-	// Changed is when, at the latest.
-	Changed time.Time `json:"changed"`
-	// Now is to count a large bucket, too.
-	Now bool `json:"now,omitempty"`
-}
+// largeBucket is the number of followers from which on a bucket is not counted at each change: reading it takes some
+// milliseconds.
+const largeBucket = 2000
 
-const (
-	// largeBucket is how many followers a bucket has that is not counted anew for each change: reading it takes some
-	// 20 ms and more.
-	largeBucket = 10_000
-	// clockSkew is by how much the clocks of two machines may differ.
-	clockSkew = time.Second
-)
-
-// Recount counts the followers in the bucket and keeps the count. A large one it counts only when told to do so now, and
-// not if that was done since the change; it returns whether it is left to be counted.
-func (a *Followers) Recount(ctx context.Context, in RecountInput) (left bool, err error) {
-	counts, err := a.Store.FollowerCounts(ctx, in.Username)
+// Recount counts the followers in the bucket or, if the bucket is large or is being counted elsewhere at the same time,
+// requests a count.
+func (a *Followers) Recount(ctx context.Context, b Bucket) error {
+	stored, err := a.storedCount(ctx, b)
 	if err != nil {
-		return false, err
+		return err
 	}
-	for _, kept := range counts {
-		if kept.Bucket == in.Bucket && kept.Count >= largeBucket {
-			if kept.At.After(in.Changed.Add(clockSkew)) {
-				return false, nil
-			}
-			if !in.Now {
-				return true, nil
-			}
+	if stored.Count < largeBucket {
+		if err := a.replaceCount(ctx, stored); twtr.ErrorCode(err) != twtr.Conflict {
+			return err
 		}
 	}
-	c := twtr.FollowerCount{Username: in.Username, Bucket: in.Bucket, At: time.Now().UTC().Truncate(time.Microsecond)}
-	if c.Count, err = a.Store.CountFollowers(ctx, in.Username, in.Bucket); err != nil {
-		return false, err
+	return a.Counts.RequestCount(ctx, b)
+}
+
+// Count counts the followers in the bucket, whatever its size. The count includes every change that was stored before the
+// call.
+func (a *Followers) Count(ctx context.Context, b Bucket) error {
+	for {
+		stored, err := a.storedCount(ctx, b)
+		if err != nil {
+			return err
+		}
+		if err := a.replaceCount(ctx, stored); twtr.ErrorCode(err) != twtr.Conflict {
+			return err
+		}
 	}
-	return false, a.Store.PutFollowerCount(ctx, c)
+}
+
+// storedCount is the count that the store has of the bucket; of version 0 if there is none.
+func (a *Followers) storedCount(ctx context.Context, b Bucket) (twtr.FollowerCount, error) {
+	counts, err := a.Store.FollowerCounts(ctx, b.Username)
+	for _, c := range counts {
+		if c.Bucket == b.Bucket {
+			return c, nil
+		}
+	}
+	return twtr.FollowerCount{Username: b.Username, Bucket: b.Bucket}, err
+}
+
+// replaceCount counts the followers in the bucket and stores the count in place of the one that was read before it began, so
+// that no older count replaces a newer one, whatever the clocks say. It fails with [twtr.Conflict] if another count was
+// stored in the meantime.
+func (a *Followers) replaceCount(ctx context.Context, stored twtr.FollowerCount) (err error) {
+	c := stored
+	c.Version++
+	if c.Count, err = a.Store.CountFollowers(ctx, c.Username, c.Bucket); err != nil {
+		return err
+	}
+	return a.Store.PutFollowerCount(ctx, c)
 }

@@ -2,7 +2,7 @@ package activities_test
 
 import (
 	"context"
-	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -12,66 +12,95 @@ import (
 	"github.com/twtr-dev/twtr/activities"
 )
 
-// crowded is a store in which everybody follows so many others, too.
-type crowded struct {
-	twtr.Store
-	others []string
+// requests notes the counts that are requested.
+type requests struct {
+	mu  sync.Mutex
+	all []activities.Bucket
 }
 
-func (s *crowded) Followings(ctx context.Context, username, after string, limit int) ([]string, error) {
-	names, err := s.Store.Followings(ctx, username, after, limit)
-	names = append(names, s.others...)
-	return names[:min(limit, len(names))], err
+func (r *requests) RequestCount(_ context.Context, b activities.Bucket) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all = append(r.all, b)
+	return nil
 }
 
-func TestAFollowThatWasOneTooManyStaysSoWhenItIsTriedAgain(t *testing.T) {
-	s := &crowded{Store: newStore(t), others: slices.Repeat([]string{"star"}, twtr.MaxFollowings-1)}
-	a := &activities.Followers{Store: s}
-	at := time.Now()
-	edge := func(followee string, after time.Duration) twtr.Follow {
-		return twtr.Follow{Follower: "bob", Followee: followee, At: at.Add(after)}
-	}
-	require.NoError(t, a.StoreFollow(t.Context(), edge("eve", 0)))
-	require.NoError(t, a.StoreFollow(t.Context(), edge("eve", 1)), "whom bob follows")
-	require.Equal(t, twtr.Invalid, twtr.ErrorCode(a.StoreFollow(t.Context(), edge("ann", 0))))
-	// As a try does that found others written meanwhile; then somebody makes room, and the same is tried again.
-	require.NoError(t, s.DeleteFollow(t.Context(), edge("ann", 0)))
-	require.NoError(t, a.RemoveFollow(t.Context(), edge("eve", time.Second)))
-	require.Equal(t, twtr.Invalid, twtr.ErrorCode(a.StoreFollow(t.Context(), edge("ann", 0))))
-	_, err := s.Follow(t.Context(), "bob", "ann")
-	require.Equal(t, twtr.NotFound, twtr.ErrorCode(err))
-	require.NoError(t, a.StoreFollow(t.Context(), edge("ann", time.Second)))
+func storedCount(t *testing.T, s twtr.Store) twtr.FollowerCount {
+	t.Helper()
+	counts, err := s.FollowerCounts(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Len(t, counts, 1)
+	return counts[0]
 }
 
-func TestARecountOfALargeBucketWaitsUntilItIsTold(t *testing.T) {
+func TestAnEdgeIsReadWithTheTimeOfItsLastChange(t *testing.T) {
 	s := newStore(t)
 	a := &activities.Followers{Store: s}
-	changed := time.Now()
-	recount := func(now bool) (left bool, count int) {
-		left, err := a.Recount(t.Context(), activities.RecountInput{Username: "ann", Bucket: 3, Changed: changed, Now: now})
+	pair, at := activities.Pair{Follower: "bob", Followee: "ann"}, time.Now().UTC().Truncate(time.Microsecond)
+	read := func(want activities.Edge) {
+		t.Helper()
+		got, err := a.ReadEdge(t.Context(), pair)
 		require.NoError(t, err)
-		counts, err := s.FollowerCounts(t.Context(), "ann")
-		require.NoError(t, err)
-		require.Len(t, counts, 1)
-		return left, counts[0].Count
+		require.Equal(t, want, got)
+	}
+	read(activities.Edge{})
+	edge := twtr.Follow{Follower: "bob", Followee: "ann", At: at}
+	require.NoError(t, a.StoreFollow(t.Context(), edge))
+	read(activities.Edge{Follows: true, At: at, Followings: 1})
+	edge.At = at.Add(time.Second)
+	require.NoError(t, a.RemoveFollow(t.Context(), edge))
+	read(activities.Edge{At: edge.At})
+}
+
+func TestASmallBucketIsCountedAtOnceAndALargeOneOnRequest(t *testing.T) {
+	s, r := newStore(t), &requests{}
+	a := &activities.Followers{Store: s, Counts: r}
+	bucket := activities.Bucket{Username: "ann", Bucket: 3}
+	hot(t, s, 2)
+	require.NoError(t, a.Recount(t.Context(), bucket))
+	require.Equal(t, twtr.FollowerCount{Username: "ann", Bucket: 3, Count: 2, Version: 1}, storedCount(t, s))
+	require.Empty(t, r.all)
+
+	require.NoError(t, s.PutFollowerCount(t.Context(), twtr.FollowerCount{Username: "ann", Bucket: 3, Count: 20_000, Version: 2}))
+	require.NoError(t, a.Recount(t.Context(), bucket))
+	require.Equal(t, 20_000, storedCount(t, s).Count)
+	require.Equal(t, []activities.Bucket{bucket}, r.all)
+	require.NoError(t, a.Count(t.Context(), bucket))
+	require.Equal(t, twtr.FollowerCount{Username: "ann", Bucket: 3, Count: 2, Version: 3}, storedCount(t, s))
+}
+
+// overtaken is a store in which another worker counts, with any clock, while this one does.
+type overtaken struct {
+	twtr.Store
+	meanwhile func()
+}
+
+func (s *overtaken) CountFollowers(ctx context.Context, username string, bucket int) (int, error) {
+	n, err := s.Store.CountFollowers(ctx, username, bucket)
+	if meanwhile := s.meanwhile; meanwhile != nil {
+		s.meanwhile = nil
+		meanwhile()
+	}
+	return n, err
+}
+
+func TestAnOlderCountNeverReplacesANewerOne(t *testing.T) {
+	s, r := &overtaken{Store: newStore(t)}, &requests{}
+	a := &activities.Followers{Store: s, Counts: r}
+	bucket := activities.Bucket{Username: "ann", Bucket: 3}
+	more := func(n int) func() {
+		return func() {
+			hot(t, s, n)
+			require.NoError(t, a.Recount(t.Context(), bucket))
+		}
 	}
 	hot(t, s, 2)
-	left, count := recount(false)
-	require.False(t, left)
-	require.Equal(t, 2, count)
+	s.meanwhile = more(5)
+	require.NoError(t, a.Recount(t.Context(), bucket))
+	require.Equal(t, 5, storedCount(t, s).Count)
+	require.Equal(t, []activities.Bucket{bucket}, r.all, "the one that was overtaken is not sure that its change is counted")
 
-	kept := twtr.FollowerCount{Username: "ann", Bucket: 3, Count: 20_000, At: time.Now()}
-	require.NoError(t, s.PutFollowerCount(t.Context(), kept))
-	left, count = recount(false)
-	require.True(t, left, "it is large")
-	require.Equal(t, 20_000, count)
-	left, count = recount(true)
-	require.False(t, left)
-	require.Equal(t, 2, count)
-
-	kept.At = changed.Add(time.Minute)
-	require.NoError(t, s.PutFollowerCount(t.Context(), kept))
-	left, count = recount(true)
-	require.False(t, left, "somebody has counted since")
-	require.Equal(t, 20_000, count)
+	s.meanwhile = more(7)
+	require.NoError(t, a.Count(t.Context(), bucket))
+	require.Equal(t, 7, storedCount(t, s).Count)
 }

@@ -12,12 +12,12 @@ type Tweets struct {
 	Deliveries twtr.DeliveryStore
 }
 
-// StoreTweet makes the tweet durable and visible among its author's.
+// StoreTweet makes the tweet durable and visible in its author's list.
 func (a *Tweets) StoreTweet(ctx context.Context, t twtr.Tweet) error {
 	return a.Store.PutTweet(ctx, t)
 }
 
-// DeleteTweet removes the tweet for good. Its receipt is there first, so that its author can be known at any time.
+// DeleteTweet removes the tweet for good. It writes the receipt first, so that the tweet's author is known at any time.
 func (a *Tweets) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
 	receipt := twtr.Receipt{TweetID: t.ID, Username: t.Username, State: twtr.DeliveryRetracting}
 	if err := a.Deliveries.PutReceipt(ctx, receipt); err != nil {
@@ -26,7 +26,7 @@ func (a *Tweets) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
 	return a.Store.DeleteTweet(ctx, t)
 }
 
-// StoreReceipt writes what a delivery has come to.
+// StoreReceipt writes the state of a delivery.
 func (a *Tweets) StoreReceipt(ctx context.Context, r twtr.Receipt) error {
 	return a.Deliveries.PutReceipt(ctx, r)
 }

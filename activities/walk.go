@@ -3,7 +3,6 @@ package activities
 import (
 	"context"
 	"errors"
-	"slices"
 	"sync"
 	"time"
 
@@ -14,190 +13,230 @@ import (
 )
 
 const (
-	// followerPage is how many followers are read, and then acted upon, at a time.
+	// firstPage is how many followers a walk reads at first, of all buckets in one request: all that most authors have. It is
+	// one page, written well within the window.
+	firstPage = 2000
+	// followerPage is how many followers of one bucket are read, and then acted upon, at a time.
 	followerPage = 500
-	// pageWindow is for how long a page of followers may be acted upon after it was read. Then it is read again:
-	// whoever unfollowed meanwhile is not on it any more, so a sweep after an unfollow need not wait much longer.
+	// pageWindow bounds the time from reading a page of followers to acting upon it. After it the page is read again: users
+	// who unfollowed in the meantime are no longer on it, so the sweep after an unfollow needs to wait little longer than this.
 	pageWindow = 3 * time.Second
-	// firstPause, doubled until lastPause, is after how long a page is tried again that the store did not manage.
+	// slots is how many pages of one walker are in flight at a time: enough to keep the store busy, few enough that each is
+	// written well within its window.
+	slots = 32
+	// firstPause is the time before a page that the store could not serve is retried; it doubles up to lastPause.
 	firstPause, lastPause = 100 * time.Millisecond, 800 * time.Millisecond
-	// heartbeatEvery is below the worker's MaxHeartbeatThrottleInterval, so that the throttle decides.
+	// heartbeatEvery is below the worker's MaxHeartbeatThrottleInterval, which decides how often a heartbeat is sent.
 	heartbeatEvery = 100 * time.Millisecond
 )
 
-// errStopping hands a walk that has not ended to another worker.
-var errStopping = errors.New("this worker is stopping; another goes on from here")
+// errStopping hands an unfinished walk to another worker.
+var errStopping = errors.New("this worker is stopping; another one resumes from here")
 
-// found is what an audit finds in a page of followers.
-type found struct{ missing, extra int64 }
+// walker visits the followers of authors. All walks of one walker share its slots, and all walkers of a process its rate.
+type walker struct {
+	follows twtr.FollowStore
+	rate    *Rate
+	slots   chan struct{}
+}
 
-// walk goes through the author's followers, bucket by bucket, all that start has left side by side, and has act do its
-// work on a page of them at a time, within the window after it was read. It returns how far it came, which its heartbeats
-// carry too: a retry of the activity resumes from the last of them. It stops after a budget of followers, unless that is 0.
-func (a *Feeds) walk(ctx context.Context, author string, start twtr.Delivery, budget int64, window time.Duration,
-	act func(ctx context.Context, followers []string) (found, error)) (twtr.Delivery, error) {
-	before := start.Delivered
+func newWalker(follows twtr.FollowStore, rate *Rate) *walker {
+	return &walker{follows: follows, rate: rate, slots: make(chan struct{}, slots)}
+}
+
+// walk is one visit to the followers of an author.
+type walk struct {
+	*walker
+	author string
+	// budget is the number of followers after which the walk stops; 0: never.
+	budget int64
+	// act does the walk's work on a page of followers, which is never empty, within the window after it was read.
+	act func(ctx context.Context, followers []string) error
+
+	progress *progress
+}
+
+// run visits all buckets that from has left, concurrently, and returns how far it came. Its heartbeats carry the same, and a
+// retry of the activity resumes from the last of them.
+func (w *walk) run(ctx context.Context, from twtr.Progress) (twtr.Progress, error) {
 	if activity.HasHeartbeatDetails(ctx) {
-		start = twtr.Delivery{}
-		if err := activity.GetHeartbeatDetails(ctx, &start); err != nil {
-			return twtr.Delivery{}, err
+		from = twtr.Progress{}
+		if err := activity.GetHeartbeatDetails(ctx, &from); err != nil {
+			return from, err
 		}
 	}
-	p := newProgress(start)
-	stop := beat(ctx, func() any { return p.snapshot() })
-	defer stop()
-	stopping := activity.GetWorkerStopChannel(ctx)
-	places := a.LargePages
-	if budget != 0 {
-		places = a.Pages
-	}
-
-	if fresh(start) { // nearly every author's followers are one page, which one read brings
-		many := false
-		page, f, err := a.page(ctx, places, window, func(ctx context.Context) ([]string, error) {
-			page, err := a.Follows.SomeFollowers(ctx, author, followerPage+1)
-			if many = len(page) > followerPage; many {
-				page = nil
-			}
-			return page, err
-		}, act)
-		if err != nil {
-			return start, err
-		}
-		if !many {
-			all := twtr.Delivery{Delivered: int64(len(page)), Missing: f.missing, Extra: f.extra}
-			return all, a.Rate.wait(ctx, len(page))
-		}
-	}
-
-	g, gctx := errgroup.WithContext(ctx)
-	for _, cursor := range start.Left {
-		g.Go(func() error {
-			for {
-				select {
-				case <-stopping:
-					return errStopping
-				default:
-				}
-				page, f, err := a.page(gctx, places, window, func(ctx context.Context) ([]string, error) {
-					return a.Follows.Followers(ctx, author, cursor.Bucket, cursor.After, followerPage)
-				}, act)
-				if err != nil {
-					return err
-				}
-				done := len(page) < followerPage
-				if !done {
-					cursor.After = page[len(page)-1]
-				}
-				count := p.advance(cursor, len(page), f, done)
-				// After the page, whose window it must not use up.
-				if err := a.Rate.wait(gctx, len(page)); err != nil {
-					return err
-				}
-				// Each bucket has had a page at least, so that an empty one is not left for the next step.
-				if done || budget != 0 && count-before >= budget {
-					return nil
-				}
-			}
-		})
-	}
-	err := g.Wait()
+	w.progress = newProgress(from)
+	defer heartbeat(ctx, func() any { return w.progress.snapshot() })()
+	walking, cancel := untilStopping(ctx)
+	defer cancel()
+	err := w.visit(walking)
 	if err != nil {
-		activity.RecordHeartbeat(ctx, p.snapshot()) // the retry begins here
+		activity.RecordHeartbeat(ctx, w.progress.snapshot()) // the retry starts here
 	}
-	return p.snapshot(), err
+	if err != nil && walking.Err() != nil {
+		err = context.Cause(walking)
+	}
+	return w.progress.snapshot(), err
 }
 
-// fresh says whether nothing was done yet, in any bucket.
-func fresh(d twtr.Delivery) bool {
-	return len(d.Left) == twtr.FollowerBuckets && !slices.ContainsFunc(d.Left, func(c twtr.BucketCursor) bool { return c.After != "" })
+// untilStopping is a context that ends with [errStopping] when the worker begins to stop, wherever the activity waits.
+func untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	stopping := activity.GetWorkerStopChannel(ctx)
+	go func() {
+		select {
+		case <-stopping:
+			cancel(errStopping)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil) }
 }
 
-// page reads followers, when there is a place, and has act do its work on them. If the store doesn't manage that, it tries
-// again, some times and ever later, and keeps its place while it waits: so the more pages fail the fewer are in hand, and an
-// overload passes. One that stays fails the activity, which is for Temporal to show and to retry.
-func (a *Feeds) page(ctx context.Context, places chan struct{}, window time.Duration, read func(context.Context) ([]string, error),
-	act func(ctx context.Context, followers []string) (found, error)) (followers []string, f found, err error) {
+func (w *walk) visit(ctx context.Context) error {
+	if w.progress.fresh() {
+		if err := w.visitFirst(ctx); err != nil {
+			return err
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for _, cursor := range w.progress.snapshot().Left {
+		g.Go(func() error { return w.visitBucket(ctx, cursor) })
+	}
+	return g.Wait()
+}
+
+// visitFirst visits the first followers of all buckets as one page.
+func (w *walk) visitFirst(ctx context.Context) error {
+	var left []twtr.BucketCursor
+	followers, err := w.page(ctx, func(ctx context.Context) (followers []string, err error) {
+		followers, left, err = w.follows.FirstFollowers(ctx, w.author, firstPage)
+		return followers, err
+	})
+	if err != nil {
+		return err
+	}
+	w.progress.replace(left, len(followers))
+	return w.rate.wait(ctx, len(followers))
+}
+
+// visitBucket visits the followers of one bucket, page by page. It visits one page at least, so that a bucket without
+// followers is never left for the next step.
+func (w *walk) visitBucket(ctx context.Context, cursor twtr.BucketCursor) error {
+	for {
+		followers, err := w.page(ctx, func(ctx context.Context) ([]string, error) {
+			return w.follows.Followers(ctx, w.author, cursor.Bucket, cursor.After, followerPage)
+		})
+		if err != nil {
+			return err
+		}
+		more := len(followers) == followerPage
+		if more {
+			cursor.After = followers[followerPage-1]
+		}
+		visited := w.progress.advance(cursor, len(followers), more)
+		// After the page, so that it does not use up the page's window.
+		if err := w.rate.wait(ctx, len(followers)); err != nil {
+			return err
+		}
+		if !more || w.budget != 0 && visited >= w.budget {
+			return nil
+		}
+	}
+}
+
+// page acquires a slot, reads one page of followers and acts upon it. While the store is unavailable it retries with backoff
+// and keeps its slot, so concurrency drops under overload. If that fails, the activity fails and Temporal retries it.
+func (w *walk) page(ctx context.Context, read func(context.Context) ([]string, error)) ([]string, error) {
 	select {
-	case places <- struct{}{}:
-		defer func() { <-places }()
+	case w.slots <- struct{}{}:
+		defer func() { <-w.slots }()
 	case <-ctx.Done():
-		return nil, f, ctx.Err()
+		return nil, ctx.Err()
 	}
 	for pause := firstPause; ; pause *= 2 {
-		followers, f, err = tryPage(ctx, window, read, act)
-		away := twtr.ErrorCode(err) == twtr.Unavailable || errors.Is(err, context.DeadlineExceeded)
-		if !away || ctx.Err() != nil || pause > lastPause {
-			return followers, f, err
+		followers, err := w.tryPage(ctx, read)
+		unavailable := twtr.ErrorCode(err) == twtr.Unavailable || errors.Is(err, context.DeadlineExceeded)
+		if !unavailable || ctx.Err() != nil || pause > lastPause {
+			return followers, err
 		}
 		select {
 		case <-time.After(pause):
-		case <-activity.GetWorkerStopChannel(ctx):
-			return nil, f, errStopping
 		case <-ctx.Done():
-			return nil, f, ctx.Err()
+			return nil, ctx.Err()
 		}
 	}
 }
 
-func tryPage(ctx context.Context, window time.Duration, read func(context.Context) ([]string, error),
-	act func(ctx context.Context, followers []string) (found, error)) (followers []string, f found, err error) {
-	ctx, cancel := context.WithTimeout(ctx, window)
+func (w *walk) tryPage(ctx context.Context, read func(context.Context) ([]string, error)) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()
-	followers, err = read(ctx)
+	followers, err := read(ctx)
 	if err == nil && len(followers) > 0 {
-		f, err = act(ctx, followers)
+		err = w.act(ctx, followers)
 	}
-	return followers, f, err
+	return followers, err
 }
 
-// progress is a [twtr.Delivery] that several goroutines move on.
+// progress is a [twtr.Progress] that several goroutines advance.
 type progress struct {
 	mu    sync.Mutex
-	order []int // buckets, in the order they were given
-	after map[int]string
-	now   twtr.Delivery // its Left is made anew for each snapshot
+	left  []twtr.BucketCursor
+	done  int64
+	begun int64 // done when this attempt began
 }
 
-func newProgress(d twtr.Delivery) *progress {
-	p := &progress{after: map[int]string{}, now: d}
-	for _, c := range d.Left {
-		p.order = append(p.order, c.Bucket)
-		p.after[c.Bucket] = c.After
-	}
+func newProgress(from twtr.Progress) *progress {
+	p := &progress{done: from.Done, begun: from.Done}
+	p.left = append(p.left, from.Left...)
 	return p
 }
 
-func (p *progress) advance(to twtr.BucketCursor, n int, f found, done bool) (count int64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.now.Delivered += int64(n)
-	p.now.Missing += f.missing
-	p.now.Extra += f.extra
-	if done {
-		delete(p.after, to.Bucket)
-	} else {
-		p.after[to.Bucket] = to.After
-	}
-	return p.now.Delivered
-}
-
-func (p *progress) snapshot() twtr.Delivery {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	d := p.now
-	d.Left = nil
-	for _, bucket := range p.order {
-		if after, left := p.after[bucket]; left {
-			d.Left = append(d.Left, twtr.BucketCursor{Bucket: bucket, After: after})
+// fresh reports whether the walk has visited no bucket yet.
+func (p *progress) fresh() bool {
+	for _, cursor := range p.left {
+		if cursor.After != "" {
+			return false
 		}
 	}
-	return d
+	return len(p.left) == twtr.FollowerBuckets
 }
 
-// beat reports details until the returned function is called. The small delivery, nearly every one, is over before the
-// first report.
-func beat(ctx context.Context, details func() any) (stop func()) {
+func (p *progress) replace(left []twtr.BucketCursor, visited int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = left
+	p.done += int64(visited)
+}
+
+// advance moves the cursor of a bucket, or removes it if the bucket has no more followers, and returns how many followers the
+// attempt has visited.
+func (p *progress) advance(cursor twtr.BucketCursor, visited int, more bool) int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += int64(visited)
+	for i := range p.left {
+		if p.left[i].Bucket != cursor.Bucket {
+			continue
+		}
+		if more {
+			p.left[i] = cursor
+		} else {
+			p.left = append(p.left[:i], p.left[i+1:]...)
+		}
+		break
+	}
+	return p.done - p.begun
+}
+
+func (p *progress) snapshot() twtr.Progress {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return twtr.Progress{Left: append([]twtr.BucketCursor(nil), p.left...), Done: p.done}
+}
+
+// heartbeat records details as the activity's heartbeat until stop is called. Nearly every delivery is over before the first.
+func heartbeat(ctx context.Context, details func() any) (stop func()) {
 	ticker, done := time.NewTicker(heartbeatEvery), make(chan struct{})
 	go func() {
 		defer ticker.Stop()

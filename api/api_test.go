@@ -1,6 +1,10 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -14,16 +18,35 @@ import (
 )
 
 func newAPI(t *testing.T, logs *strings.Builder) *API {
+	return newAPIWith(t, logs, Config{})
+}
+
+// newAPIWith makes an API with what c has; the logs are of level DEBUG.
+func newAPIWith(t *testing.T, logs *strings.Builder, c Config) *API {
 	metrics, err := telemetry.New()
 	require.NoError(t, err)
-	a, err := New(Config{AuthKeys: []Key{key(t, "k")}, SealKey: "secret", Logger: slog.New(slog.NewTextHandler(logs, nil)), Metrics: metrics})
+	c.AuthKeys, c.SealKey, c.Metrics = []Key{key(t, "k")}, "secret", metrics
+	c.Logger = slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	a, err := New(c)
 	require.NoError(t, err)
 	return a
 }
 
+// request is a request of the user, with an access token; the header is written "Name: value", "" for none.
+func request(t *testing.T, a *API, username, method, path, body, header string) *http.Request {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	token, err := a.tokens.issue(username)
+	require.NoError(t, err)
+	r.Header.Set("Authorization", "Bearer "+token)
+	if name, value, ok := strings.Cut(header, ": "); ok {
+		r.Header.Set(name, value)
+	}
+	return r
+}
+
 func TestAPanicIsAnswered500WithoutDetail(t *testing.T) {
 	var logs strings.Builder
-	a := newAPI(t, &logs) // without a store: whatever needs one panics
+	a := newAPI(t, &logs) // without a store: reading from it panics
 	w := serve(t, a, httptest.NewRequest(http.MethodGet, "/tweets/ann", nil))
 	require.Equal(t, 500, w.Code)
 	require.JSONEq(t, `{"status":500,"data":null,"error":"something went wrong on our side"}`, w.Body.String())
@@ -39,24 +62,109 @@ func TestARequestKeepsItsIDIfThatIsHarmless(t *testing.T) {
 		return serve(t, a, r).Header().Get("X-Request-Id")
 	}
 	require.Equal(t, "a-b.c_1", id("a-b.c_1"))
-	require.Contains(t, logs.String(), "request=a-b.c_1")
+	require.Contains(t, logs.String(), `"request_id":"a-b.c_1"`)
 	for _, bad := range []string{"", "a b", "a\"b", strings.Repeat("a", 65)} {
-		require.Len(t, id(bad), 36, "one of ours")
+		require.Len(t, id(bad), 36, "a new one")
 	}
 }
 
-func TestWhatIsInAPathQueryOrHeaderIsNotLogged(t *testing.T) {
+func TestPathQueryAndHeadersAreNotLogged(t *testing.T) {
 	var logs strings.Builder
 	r := httptest.NewRequest(http.MethodGet, "/SECRET?token=SECRET", nil)
 	r.Header.Set("Authorization", "Bearer SECRET")
 	serve(t, newAPI(t, &logs), r)
-	require.Contains(t, logs.String(), "status=404")
+	require.Contains(t, logs.String(), `"status":404`)
 	require.NotContains(t, logs.String(), "SECRET")
 }
 
 func TestEveryCodeHasAStatus(t *testing.T) {
 	for _, code := range []twtr.Code{twtr.Malformed, twtr.Unauthenticated, twtr.Forbidden, twtr.NotFound, twtr.WrongMethod, twtr.Conflict,
-		twtr.TooLarge, twtr.Invalid, twtr.TooManyRequests, twtr.Unavailable, twtr.Internal} {
+		twtr.TooLarge, twtr.Invalid, twtr.TooManyRequests, clientClosed, twtr.Unavailable, twtr.Internal} {
 		require.NotZero(t, statuses[code], code)
 	}
+}
+
+// logLines are the lines of that message.
+func logLines(t *testing.T, logs *strings.Builder, message string) (lines []map[string]any) {
+	for text := range strings.Lines(logs.String()) {
+		var line map[string]any
+		require.NoError(t, json.Unmarshal([]byte(text), &line))
+		if line["msg"] == message {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func TestEachRequestIsLoggedAndProbesAreForDebugging(t *testing.T) {
+	var logs strings.Builder
+	a := newAPI(t, &logs)
+	for path, level := range map[string]string{"/healthz": "DEBUG", "/readyz": "DEBUG", "/metrics": "DEBUG", "/docs": "INFO", "/nowhere": "INFO"} {
+		logs.Reset()
+		id := serve(t, a, httptest.NewRequest(http.MethodGet, path, nil)).Header().Get("X-Request-Id")
+		lines := logLines(t, &logs, "request")
+		require.Len(t, lines, 1)
+		require.Equal(t, level, lines[0]["level"], path)
+		require.Equal(t, id, lines[0]["request_id"])
+		require.IsType(t, 0.0, lines[0]["duration_ms"])
+	}
+}
+
+func TestAnUnavailableDependencyIsNamedInTheLogAndTheClientMayTryAgain(t *testing.T) {
+	var logs strings.Builder
+	store := &fakeStore{err: &twtr.Error{Code: twtr.Unavailable, Message: "the store does not answer", Err: errors.New("SECRET")}}
+	a := newAPIWith(t, &logs, Config{Store: store})
+	w := serve(t, a, httptest.NewRequest(http.MethodGet, "/tweets/ann", nil))
+	require.Equal(t, 503, w.Code)
+	require.Equal(t, "1", w.Header().Get("Retry-After"))
+	require.JSONEq(t, `{"status":503,"data":null,"error":"the store does not answer; try again in a second"}`, w.Body.String())
+	lines := logLines(t, &logs, "dependency unavailable")
+	require.Len(t, lines, 1)
+	require.Equal(t, "store", lines[0]["dependency"])
+}
+
+func TestAStoreThatIsTooSlowIs503AndAClientThatDoesNotWaitIs499WithoutAWarning(t *testing.T) {
+	for _, err := range []error{context.DeadlineExceeded, fmt.Errorf("read: %w", context.Canceled), twtr.Errorf(twtr.Unavailable, "too slow")} {
+		for client, want := range map[string]int{"waits": 503, "does not wait": 499} {
+			var logs strings.Builder
+			a := newAPIWith(t, &logs, Config{Store: &fakeStore{err: err}})
+			r := httptest.NewRequest(http.MethodGet, "/tweets/ann", nil)
+			if client == "does not wait" {
+				ctx, cancel := context.WithCancel(t.Context())
+				cancel()
+				r = r.WithContext(ctx)
+			}
+			w := httptest.NewRecorder()
+			a.ServeHTTP(w, r) // 499 is no part of the contract: no client sees it
+			require.Equal(t, want, w.Code, "%v, and the client %s", err, client)
+			line := logLines(t, &logs, "request")[0]
+			require.EqualValues(t, want, line["status"])
+			require.Equal(t, "INFO", line["level"])
+			require.Equal(t, want == 503, strings.Contains(logs.String(), "WARN"))
+			metrics := serve(t, a, httptest.NewRequest(http.MethodGet, "/metrics", nil)).Body.String()
+			require.Contains(t, metrics, fmt.Sprintf(`http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="%d",http_route="/tweets/:username",url_scheme="http"} 1`, want))
+		}
+	}
+}
+
+func TestReadinessNeedsTheStoreAlone(t *testing.T) {
+	store := &fakeStore{}
+	a := newAPIWith(t, &strings.Builder{}, Config{Store: store}) // without Temporal
+	require.Equal(t, 200, serve(t, a, httptest.NewRequest(http.MethodGet, "/readyz", nil)).Code)
+	store.err = errors.New("refused")
+	w := serve(t, a, httptest.NewRequest(http.MethodGet, "/readyz", nil))
+	require.JSONEq(t, `{"status":503,"data":null,"error":"the store does not answer; try again in a second"}`, w.Body.String())
+}
+
+func TestNoLabelOfAMetricIsChosenByAClient(t *testing.T) {
+	a := newAPI(t, &strings.Builder{})
+	for i := range 5 {
+		r := httptest.NewRequest("ODD"+fmt.Sprint(i), fmt.Sprintf("http://host%d:%d/odd%d", i, 2000+i, i), nil)
+		r.Header.Set("User-Agent", "odd")
+		a.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	metrics := serve(t, a, httptest.NewRequest(http.MethodGet, "/metrics", nil)).Body.String()
+	require.Contains(t, metrics, `http_server_request_duration_seconds_count{http_request_method="_OTHER",http_response_status_code="404",url_scheme="http"} 5`)
+	require.NotContains(t, metrics, "odd")
+	require.NotContains(t, metrics, "2001")
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
@@ -11,8 +12,8 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// cursors makes and checks the cursors of lists: the key of the last item shown, and the first 8 bytes of an HMAC-SHA256
-// over the list's name and that key. So a cursor of another list, or one we never made, is refused.
+// cursors makes and checks the cursors of lists: the key of the last item of a page, and the first 8 bytes of an HMAC-SHA256
+// over the list's name and that key. A cursor of another list, or one that we did not make, is refused.
 type cursors struct {
 	key []byte
 }
@@ -23,7 +24,7 @@ func (s cursors) make(list string, last []byte) string {
 	return base64.RawURLEncoding.EncodeToString(append(s.sum(list, last), last...))
 }
 
-// read is the key in the request's cursor, nil if it has none.
+// read returns the key in the request's cursor, nil if it has none.
 func (s cursors) read(c *gin.Context, list string) ([]byte, error) {
 	text, given := c.GetQuery("cursor")
 	if !given {
@@ -48,8 +49,8 @@ func (s cursors) sum(list string, last []byte) []byte {
 	return mac.Sum(nil)[:cursorSum]
 }
 
-// readTweet is the id in the request's cursor, [uuid.Nil] if it has none.
-func (s cursors) readTweet(c *gin.Context, list string) (uuid.UUID, error) {
+// cursorID returns the tweet's id in the request's cursor, [uuid.Nil] if it has none.
+func (s cursors) cursorID(c *gin.Context, list string) (uuid.UUID, error) {
 	last, err := s.read(c, list)
 	if err != nil || last == nil {
 		return uuid.Nil, err
@@ -64,30 +65,29 @@ func (s cursors) tweetPage(list string, tweets []twtr.Tweet, limit int) page {
 		tweets = tweets[:limit]
 		p.next = s.make(list, tweets[limit-1].ID[:])
 	}
-	items := make([]tweetBody, len(tweets)) // an empty list is [], not null
+	p.items = make([]json.RawMessage, len(tweets))
 	for i, t := range tweets {
-		items[i] = newTweetBody(t)
+		p.items[i] = t.Body
 	}
-	p.items = items
 	return p
 }
 
-// nameBody is a user in a list of users.
-type nameBody struct {
-	Username string `json:"username"`
-}
-
 // namePage is the page of up to limit of the list's names, of which names has one more if there are more.
-func (s cursors) namePage(list string, names []string, limit int) page {
+func (s cursors) namePage(list string, names []string, limit int) (page, error) {
 	var p page
 	if len(names) > limit {
 		names = names[:limit]
 		p.next = s.make(list, []byte(names[limit-1]))
 	}
-	items := make([]nameBody, len(names))
+	p.items = make([]json.RawMessage, len(names))
 	for i, name := range names {
-		items[i] = nameBody{name}
+		item, err := json.Marshal(struct {
+			Username string `json:"username"`
+		}{name})
+		if err != nil {
+			return p, err
+		}
+		p.items[i] = item
 	}
-	p.items = items
-	return p
+	return p, nil
 }

@@ -1,19 +1,23 @@
 package api
 
 import (
+	"context"
+	"errors"
 	"net/http"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"go.temporal.io/api/serviceerror"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/internal/crossing"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
 func (a *API) deliveryRoutes() []route {
 	return []route{
-		{http.MethodGet, "/deliveries/:id", true, nil, a.readDelivery},
+		{method: http.MethodGet, path: "/deliveries/:id", auth: true, handler: a.getDelivery},
 	}
 }
 
@@ -21,12 +25,12 @@ type deliveryBody struct {
 	TweetID     uuid.UUID          `json:"tweetId"`
 	State       twtr.DeliveryState `json:"state"`
 	Delivered   int64              `json:"delivered"`
-	StartedAt   timestamp          `json:"startedAt"`
-	CompletedAt *timestamp         `json:"completedAt"` // null as long as it is under way
+	StartedAt   twtr.Timestamp     `json:"startedAt"`
+	CompletedAt *twtr.Timestamp    `json:"completedAt"` // null while it is running or retracting
 }
 
-// readDelivery answers what the store knows of a delivery, or what Temporal knows of one that runs. It needs no worker.
-func (a *API) readDelivery(c *gin.Context) (any, error) {
+// getDelivery responds with the receipt of a delivery, or with the progress of one that is running. It needs no worker.
+func (a *API) getDelivery(c *gin.Context) (any, error) {
 	ctx := c.Request.Context()
 	id, err := tweetID(c)
 	if err != nil {
@@ -42,15 +46,46 @@ func (a *API) readDelivery(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	if receipt.Username != username(c) {
-		return nil, twtr.Errorf(twtr.Forbidden, "the tweet is not yours")
+		return nil, errNotYours()
 	}
-	body := deliveryBody{TweetID: id, State: receipt.State, Delivered: receipt.Delivered, StartedAt: timestamp(twtr.TimeOf(id))}
+	body := deliveryBody{TweetID: id, State: receipt.State, Delivered: receipt.Delivered, StartedAt: twtr.Timestamp(twtr.TimeOf(id))}
 	switch receipt.State {
 	case twtr.DeliveryRunning:
-		body.Delivered, err = workflows.DeliveredSoFar(ctx, a.temporal, id)
+		body.Delivered, err = deliveredSoFar(ctx, a.temporal, id)
 	case twtr.DeliveryComplete, twtr.DeliveryRetracted:
-		completed := timestamp(receipt.CompletedAt)
+		completed := twtr.Timestamp(receipt.CompletedAt)
 		body.CompletedAt = &completed
 	}
-	return body, crossing.FromTemporal(err)
+	return body, err
+}
+
+// deliveredSoFar asks Temporal how many feed items a running delivery has written: those of its completed steps, which are in
+// a search attribute if there are several steps, and those in the latest heartbeats of the running ones. It is 0 for a
+// delivery that Temporal does not know.
+func deliveredSoFar(ctx context.Context, c client.Client, tweetID uuid.UUID) (int64, error) {
+	d, err := c.DescribeWorkflowExecution(ctx, workflows.PostTweetID(tweetID), "")
+	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, temporalError("Temporal", err)
+	}
+	var delivered int64
+	decode := converter.GetDefaultDataConverter()
+	if p, ok := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[workflows.Delivered.GetName()]; ok {
+		if err := decode.FromPayload(p, &delivered); err != nil {
+			return 0, err
+		}
+	}
+	for _, step := range d.GetPendingActivities() {
+		if step.GetHeartbeatDetails() == nil || step.GetActivityType().GetName() != workflows.DeliverActivity {
+			continue
+		}
+		var progress twtr.Progress
+		if err := decode.FromPayloads(step.GetHeartbeatDetails(), &progress); err != nil {
+			return 0, err
+		}
+		delivered += progress.Done
+	}
+	return delivered, nil
 }

@@ -8,24 +8,24 @@ import (
 
 func (a *API) feedRoutes() []route {
 	return []route{
-		{http.MethodGet, "/feeds/me", true, nil, a.readFeed},
+		{method: http.MethodGet, path: "/feeds/me", auth: true, handler: a.getFeed},
 	}
 }
 
-func (a *API) readFeed(c *gin.Context) (any, error) {
+func (a *API) getFeed(c *gin.Context) (any, error) {
 	limit, err := pageLimit(c)
 	if err != nil {
 		return nil, err
 	}
 	reader := username(c)
 	list := "feeds/" + reader
-	before, err := a.cursors.readTweet(c, list)
+	before, err := a.cursors.cursorID(c, list)
 	if err != nil {
 		return nil, err
 	}
-	items, err := a.store.Feed(c.Request.Context(), reader, before, limit+1)
+	tweets, err := a.store.Feed(c.Request.Context(), reader, before, limit+1)
 	if err != nil {
 		return nil, err
 	}
-	return a.cursors.tweetPage(list, items, limit), nil
+	return a.cursors.tweetPage(list, tweets, limit), nil
 }

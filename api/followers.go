@@ -1,9 +1,10 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
-	"time"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 
@@ -13,10 +14,10 @@ import (
 
 func (a *API) followerRoutes() []route {
 	return []route{
-		{http.MethodPost, "/follow", true, a.follows, a.follow},
-		{http.MethodDelete, "/follow/:username", true, a.follows, a.unfollow},
-		{http.MethodGet, "/users/:username/followers", false, nil, a.listFollowers},
-		{http.MethodGet, "/users/:username/followings", false, nil, a.listFollowings},
+		{method: http.MethodPost, path: "/follow", auth: true, limit: a.follows, handler: a.follow},
+		{method: http.MethodDelete, path: "/follow/:username", auth: true, limit: a.follows, handler: a.unfollow},
+		{method: http.MethodGet, path: "/users/:username/followers", handler: a.listFollowers},
+		{method: http.MethodGet, path: "/users/:username/followings", handler: a.listFollowings},
 	}
 }
 
@@ -28,24 +29,20 @@ func (a *API) follow(c *gin.Context) (any, error) {
 	if err := readJSON(c, &in); err != nil {
 		return nil, err
 	}
-	f := newFollow(c, in.FollowingUsername)
-	if err := f.Validate(); err != nil {
+	follower, followee := username(c), in.FollowingUsername
+	if err := (twtr.Follow{Follower: follower, Followee: followee}).Validate(); err != nil {
 		return nil, err
 	}
-	if _, err := a.user(ctx, f.Followee); err != nil {
+	if _, err := a.user(ctx, followee); err != nil {
 		return nil, err
 	}
-	if err := run(ctx, a.temporal, workflows.Follow, workflows.FollowInput{Follow: f}); err != nil {
+	if err := run(ctx, a.temporal, workflows.Follow, workflows.FollowInput{Follower: follower, Followee: followee}); err != nil {
 		return nil, err
 	}
 	return struct {
 		Username          string `json:"username"`
 		FollowingUsername string `json:"followingUsername"`
-	}{f.Follower, f.Followee}, nil
-}
-
-func newFollow(c *gin.Context, followee string) twtr.Follow {
-	return twtr.Follow{Follower: username(c), Followee: followee, At: time.Now().UTC().Truncate(time.Microsecond)}
+	}{follower, followee}, nil
 }
 
 func (a *API) unfollow(c *gin.Context) (any, error) {
@@ -54,11 +51,11 @@ func (a *API) unfollow(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if followee.Username == username(c) { // nobody follows themselves
+	if followee.Username == username(c) { // no user follows themselves
 		return struct{}{}, nil
 	}
-	in := workflows.UnfollowInput{Follow: newFollow(c, followee.Username)}
-	return struct{}{}, run(ctx, a.temporal, workflows.Unfollow, in)
+	in := workflows.FollowInput{Follower: username(c), Followee: followee.Username, Unfollow: true}
+	return struct{}{}, run(ctx, a.temporal, workflows.Follow, in)
 }
 
 func (a *API) listFollowings(c *gin.Context) (any, error) {
@@ -66,21 +63,35 @@ func (a *API) listFollowings(c *gin.Context) (any, error) {
 }
 
 func (a *API) listFollowers(c *gin.Context) (any, error) {
-	return a.listNames(c, "followers/", func(ctx context.Context, username, after string, limit int) (names []string, err error) {
-		// The order is that of the buckets, and in a bucket that of the names.
-		bucket := 0
-		if after != "" {
-			bucket = twtr.FollowerBucket(after)
+	return a.listNames(c, "followers/", a.followers)
+}
+
+// followers returns up to limit followers, ordered by bucket and then by name, from the first one after the given one.
+func (a *API) followers(ctx context.Context, username, after string, limit int) (names []string, err error) {
+	bucket := 0
+	if after == "" {
+		// Most users' followers all fit into one read.
+		names, left, err := a.store.FirstFollowers(ctx, username, limit)
+		if err != nil {
+			return nil, err
 		}
-		for ; bucket < twtr.FollowerBuckets && len(names) < limit; bucket++ {
-			more, err := a.store.Followers(ctx, username, bucket, after, limit-len(names))
-			if err != nil {
-				return nil, err
-			}
-			names, after = append(names, more...), ""
+		if len(left) == 0 {
+			slices.SortFunc(names, func(a, b string) int {
+				return cmp.Or(cmp.Compare(twtr.FollowerBucket(a), twtr.FollowerBucket(b)), cmp.Compare(a, b))
+			})
+			return names, nil
 		}
-		return names, nil
-	})
+	} else {
+		bucket = twtr.FollowerBucket(after)
+	}
+	for ; bucket < twtr.FollowerBuckets && len(names) < limit; bucket++ {
+		more, err := a.store.Followers(ctx, username, bucket, after, limit-len(names))
+		if err != nil {
+			return nil, err
+		}
+		names, after = append(names, more...), ""
+	}
+	return names, nil
 }
 
 func (a *API) listNames(c *gin.Context, list string, read func(ctx context.Context, username, after string, limit int) ([]string, error)) (any, error) {
@@ -94,12 +105,15 @@ func (a *API) listNames(c *gin.Context, list string, read func(ctx context.Conte
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.user(ctx, name); err != nil {
+	if err := isUsername(name); err != nil {
 		return nil, err
 	}
 	names, err := read(ctx, name, string(after), limit+1)
+	if err == nil && len(names) == 0 {
+		_, err = a.user(ctx, name) // a list that is not empty is a user's
+	}
 	if err != nil {
 		return nil, err
 	}
-	return a.cursors.namePage(list, names, limit), nil
+	return a.cursors.namePage(list, names, limit)
 }

@@ -103,7 +103,7 @@ func FuzzABodyIsReadToTheLetterOrRefused(f *testing.F) {
 		if content, ok := plain["content"].(string); ok {
 			require.Equal(t, content, in.Content)
 		}
-		if _, err := twtr.NewTweet("ann", in.Content); err != nil {
+		if err := (twtr.Post{Content: in.Content}).Validate(); err != nil {
 			require.Equal(t, twtr.Invalid, twtr.ErrorCode(err))
 		}
 		sign := twtr.SignUp{Username: in.Username, Password: in.Password, PasswordConfirmation: in.PasswordConfirmation,

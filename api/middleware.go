@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,31 +18,38 @@ import (
 )
 
 const (
-	requestIDKey = "request"
+	requestIDKey = "request_id" // also in logs
 	usernameKey  = "username"
 )
 
 var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// requestID gives each request a name that its log lines and its answer carry: the caller's X-Request-Id, or our own.
+// requestID gives each request an ID that its log lines and its response carry: the client's X-Request-Id, or a new one.
 func (a *API) requestID(c *gin.Context) {
 	id := c.GetHeader("X-Request-Id")
-	if !requestIDs.MatchString(id) {
+	if id == "" || !requestIDs.MatchString(id) {
 		id = uuid.NewString()
 	}
 	c.Set(requestIDKey, id)
 	c.Header("X-Request-Id", id)
 }
 
-// accessLog writes a line a request: the route, and neither path, query, header nor body, where secrets could be.
+// accessLog logs each request: the route template, never the path, query, headers or body, which may hold secrets.
 func (a *API) accessLog(c *gin.Context) {
 	begin := time.Now()
 	c.Next()
-	a.log.InfoContext(c.Request.Context(), "request", "request", c.GetString(requestIDKey), "method", c.Request.Method,
-		"route", c.FullPath(), "status", c.Writer.Status(), "took", time.Since(begin))
+	level := slog.LevelInfo
+	if slices.Contains(probes, c.FullPath()) {
+		level = slog.LevelDebug
+	}
+	a.log.Log(c.Request.Context(), level, "request", requestIDKey, c.GetString(requestIDKey), "method", c.Request.Method,
+		"route", c.FullPath(), "status", c.Writer.Status(), "duration_ms", float64(time.Since(begin).Microseconds())/1000)
 }
 
-// recover answers a panic 500 without detail.
+// probes are the routes that machines request every few seconds.
+var probes = []string{"/healthz", "/readyz", "/metrics"}
+
+// recover responds to a panic with 500 and no details.
 func (a *API) recover(c *gin.Context) {
 	defer func() {
 		p := recover()
@@ -50,14 +59,14 @@ func (a *API) recover(c *gin.Context) {
 		if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 			panic(p)
 		}
-		a.log.ErrorContext(c.Request.Context(), "panic", "request", c.GetString(requestIDKey), "panic", p, "stack", string(debug.Stack()))
+		a.log.ErrorContext(c.Request.Context(), "panic", requestIDKey, c.GetString(requestIDKey), "panic", p, "stack", string(debug.Stack()))
 		a.respond(c, nil, twtr.Errorf(twtr.Internal, "panic"))
 	}()
 	c.Next()
 }
 
-// limit bounds a request's time and the length of its body.
-func limit(c *gin.Context) {
+// bound bounds a request's time and the length of its body.
+func bound(c *gin.Context) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
 	defer cancel()
 	c.Request = c.Request.WithContext(ctx)
@@ -65,7 +74,7 @@ func limit(c *gin.Context) {
 	c.Next()
 }
 
-// authenticate lets only requests with a good access token pass.
+// authenticate refuses requests without a valid access token.
 func (a *API) authenticate(c *gin.Context) {
 	scheme, token, _ := strings.Cut(c.GetHeader("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -80,5 +89,5 @@ func (a *API) authenticate(c *gin.Context) {
 	c.Set(usernameKey, name)
 }
 
-// username is who the request is from, after authenticate.
+// username is the user who makes the request, after authenticate; "" without it.
 func username(c *gin.Context) string { return c.GetString(usernameKey) }

@@ -8,12 +8,12 @@ import (
 	"github.com/swaggest/swgui/v5/static"
 )
 
-// OpenAPI is the document, in YAML, of what the API takes and answers. The tests hold every answer to it.
+// OpenAPI describes the API, in YAML. The tests check every response against it.
 //
 //go:embed openapi.yaml
 var OpenAPI string
 
-func readOpenAPI(c *gin.Context) {
+func getOpenAPI(c *gin.Context) {
 	c.Header("X-Content-Type-Options", "nosniff")
 	c.Data(http.StatusOK, "application/yaml", []byte(OpenAPI))
 }
@@ -21,8 +21,8 @@ func readOpenAPI(c *gin.Context) {
 //go:embed docs
 var ours embed.FS
 
-// docs is the page that shows the document and can call the API, and what it loads: Swagger UI, which comes gzipped, as
-// every browser takes it.
+// docs is the page that shows the document and can call the API, with the files that it loads: Swagger UI, gzipped, which every
+// browser accepts.
 var docs = map[string]docsFile{
 	"":                     {"text/html; charset=utf-8", "", embedded(ours, "docs/index.html")},
 	"docs.js":              {"text/javascript; charset=utf-8", "", embedded(ours, "docs/docs.js")},
@@ -44,14 +44,14 @@ func embedded(files embed.FS, name string) []byte {
 	return content
 }
 
-// docsPolicy lets the page load and call nothing but us. Swagger UI has pictures in its style sheet.
+// docsPolicy lets the page load and call nothing but this API. Swagger UI has pictures in its style sheet.
 const docsPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-func (a *API) readDocs(c *gin.Context) {
+func (a *API) getDocs(c *gin.Context) {
 	file, ok := docs[c.Param("file")]
 	if !ok {
-		a.answer(nothing)(c)
+		a.handle(notFound)(c)
 		return
 	}
 	c.Header("X-Content-Type-Options", "nosniff")

@@ -22,11 +22,11 @@ const (
 	argonLanes  = 1
 )
 
-// hashWait is for how long a password waits for its turn. Under more load than that, somebody who is told so at once is
-// better off than one whose time has run out when their turn comes.
+// hashWait bounds how long a password waits for a slot. Under more load it is better to fail at once than to hash a password whose
+// request will time out.
 const hashWait = time.Second
 
-// hasher hashes passwords, so many at a time as there are processors: more would only take memory, 19 MiB each.
+// hasher hashes passwords, as many at a time as there are processors: more would only take memory, 19 MiB each.
 type hasher struct {
 	slots chan struct{}
 }
@@ -35,7 +35,7 @@ func newHasher() *hasher {
 	return &hasher{slots: make(chan struct{}, runtime.GOMAXPROCS(0))}
 }
 
-// hash returns the password's hash in the PHC string format, or [twtr.Unavailable] if its turn doesn't come soon.
+// hash returns the password's hash in the PHC string format, or [twtr.Unavailable] if no slot is free within [hashWait].
 func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	salt := make([]byte, 16)
 	if _, err := rand.Read(salt); err != nil {
@@ -50,7 +50,7 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 		b64.EncodeToString(salt), b64.EncodeToString(sum)), nil
 }
 
-// matches tells whether hash was made of the password. The hash says itself by which parameters.
+// matches reports whether hash was made of the password. The hash names its own parameters.
 func (h *hasher) matches(ctx context.Context, password, hash string) (bool, error) {
 	parts := strings.Split(hash, "$")
 	if len(parts) != 6 || parts[1] != "argon2id" {
@@ -79,7 +79,8 @@ func (h *hasher) sum(ctx context.Context, password string, salt []byte, memory, 
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	case <-time.After(hashWait):
-		return nil, twtr.Errorf(twtr.Unavailable, "too many are signing up or logging in at a time")
+		return nil, &twtr.Error{Code: twtr.Unavailable, Message: "too many are signing up or logging in at a time",
+			Err: &dependencyError{"password hashing", fmt.Errorf("no slot was free within %v", hashWait)}}
 	}
 	return argon2.IDKey([]byte(password), salt, passes, memory, lanes, 32), nil
 }

@@ -13,20 +13,20 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// RateLimits are how often a minute one address may sign up or log in, and one user may write; 0 is without limit. Each
-// process counts for itself: several behind a load balancer allow so many times as much.
+// RateLimits are how many times per minute one address may sign up or log in, and one user may write; 0 is no limit. Each
+// process counts on its own: several behind a load balancer allow that many times as much.
 type RateLimits struct {
 	SignUps, Logins int // by address
-	Tweets, Follows int // by user; deletions and unfollows count as well
+	Tweets, Follows int // by user; deletions and unfollows count, too
 }
 
-// rateLimit is one of them, by the generic cell rate algorithm: a minute's worth at once, and then evenly.
+// rateLimit is one of them, by the generic cell rate algorithm: a burst of a minute's worth, and then evenly.
 type rateLimit struct {
 	perMinute int
 	limiter   *throttled.GCRARateLimiterCtx
 }
 
-// rateLimitKeys bounds how many users or addresses are remembered, those seen last, which takes some 20 MB.
+// rateLimitKeys bounds how many users or addresses are remembered, the most recent ones, which takes some 20 MB.
 const rateLimitKeys = 100_000
 
 // newRateLimit is nil for no limit.
@@ -46,7 +46,7 @@ func newRateLimit(perMinute int) *rateLimit {
 	return &rateLimit{perMinute, limiter}
 }
 
-// throttle refuses what is too much of one user, where the request is somebody's, or else of one address.
+// throttle refuses requests over the limit: of one user if the request has one, else of one address.
 func (a *API) throttle(l *rateLimit) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		key := username(c)
@@ -60,13 +60,13 @@ func (a *API) throttle(l *rateLimit) gin.HandlerFunc {
 		case limited:
 			seconds := max(1, int(math.Ceil(result.RetryAfter.Seconds())))
 			c.Header("Retry-After", strconv.Itoa(seconds))
-			a.respond(c, nil, twtr.Errorf(twtr.TooManyRequests, "this may be done %d times a minute: try again in %s",
+			a.respond(c, nil, twtr.Errorf(twtr.TooManyRequests, "rate limit exceeded (%d per minute); retry in %s",
 				l.perMinute, time.Duration(seconds)*time.Second))
 		}
 	}
 }
 
-// network is the address or, for IPv6, the /64 it is in, because nearly every client has all of one to choose from.
+// network is the address or, for IPv6, its /64, because nearly every client can choose from a whole one.
 func network(ip string) string {
 	addr, err := netip.ParseAddr(ip)
 	if err != nil || addr.Unmap().Is4() {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,13 +10,13 @@ import (
 	"strconv"
 
 	"github.com/gin-gonic/gin"
-	"github.com/go-json-experiment/json"
+	jsonv2 "github.com/go-json-experiment/json"
 
 	"github.com/twtr-dev/twtr"
 )
 
-// readJSON reads a request's body into v. It wants exactly one JSON value of v's shape, in valid Unicode and without
-// duplicate names (RFC 7493), so that what is stored is to the letter what was sent; names it doesn't know are passed over.
+// readJSON reads a request's body into v. The body must be exactly one JSON value of v's type, in valid Unicode and without
+// duplicate names (RFC 7493), so that exactly what was sent is stored. Unknown names are ignored.
 func readJSON(c *gin.Context, v any) error {
 	body, err := io.ReadAll(c.Request.Body)
 	if err != nil {
@@ -24,9 +25,9 @@ func readJSON(c *gin.Context, v any) error {
 		}
 		return &twtr.Error{Code: twtr.Malformed, Message: "the body could not be read to its end", Err: err}
 	}
-	if err := json.Unmarshal(body, v); err != nil {
+	if err := jsonv2.Unmarshal(body, v); err != nil {
 		where := ""
-		if e, ok := errors.AsType[*json.SemanticError](err); ok {
+		if e, ok := errors.AsType[*jsonv2.SemanticError](err); ok {
 			where = fmt.Sprintf(": wrong type at %q", string(e.JSONPointer))
 		}
 		return &twtr.Error{Code: twtr.Malformed, Message: "the body is not the JSON object that this call takes" + where, Err: err}
@@ -39,7 +40,7 @@ const (
 	defaultLimit = 50
 )
 
-// pageLimit is how many items of a list the caller wants.
+// pageLimit returns how many items of a list the client asks for.
 func pageLimit(c *gin.Context) (int, error) {
 	text, given := c.GetQuery("limit")
 	if !given {
@@ -54,11 +55,35 @@ func pageLimit(c *gin.Context) (int, error) {
 
 // page is one page of a list.
 type page struct {
-	items any
+	items []json.RawMessage
 	next  string // the cursor of the next page; empty on the last one
 }
 
-// link is the Link header (RFC 8288) of the page after this one, which was asked for by u.
+// The envelope of a page, around and between its items.
+const (
+	pageBegin  = `{"status":200,"data":[`
+	pageError  = `],"error":""`
+	pageCursor = `,"nextCursor":"`
+)
+
+// appendEnvelope appends the page as it is sent. The items are JSON already, and a cursor has no character that JSON escapes, so
+// nothing has to be encoded.
+func (p page) appendEnvelope(b []byte) []byte {
+	b = append(b, pageBegin...)
+	for i, item := range p.items {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, item...)
+	}
+	b = append(b, pageError...)
+	if p.next != "" {
+		b = append(append(append(b, pageCursor...), p.next...), '"')
+	}
+	return append(b, '}', '\n')
+}
+
+// link returns the Link header (RFC 8288) of the page after this one, which was requested by u.
 func (p page) link(u *url.URL) string {
 	query := u.Query()
 	query.Set("cursor", p.next)

@@ -2,19 +2,32 @@ package api
 
 import (
 	"context"
-	"errors"
 
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 
-	"github.com/twtr-dev/twtr/internal/crossing"
+	"github.com/twtr-dev/twtr/internal/temporalerr"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
-// run starts a workflow, or joins the one that does the same thing, and returns when what it promises its caller is
-// durable. [twtr.Unavailable] means that the outcome is not known: the workflow may well have been accepted, and go on.
-func run[In workflows.Input](ctx context.Context, c client.Client, wf func(workflow.Context, In) error, in In) error {
+// workflowOf is a workflow whose input is In, and that returns nothing or one of the results.
+type workflowOf[In any] interface {
+	func(workflow.Context, In) error |
+		func(workflow.Context, In) (workflows.DeliveryResult, error) |
+		func(workflow.Context, In) (workflows.RetractionResult, error)
+}
+
+// start starts a workflow and returns when Temporal has stored it: from then on it runs, whatever else fails. If a workflow of
+// the same ID is running, or has ended and must not run again, start does nothing, which is a success, too.
+func start[In workflows.Input, Workflow workflowOf[In]](ctx context.Context, c client.Client, wf Workflow, in In) error {
+	options := in.StartOptions()
+	_, err := c.ExecuteWorkflow(ctx, options, wf, in)
+	return temporalError("Temporal", err)
+}
+
+// run starts a workflow, or joins the one that does the same thing, and returns when what its update promises is durable.
+// After [twtr.Unavailable] the outcome is unknown: the workflow may have been accepted, and continue.
+func run[In workflows.Request, Workflow workflowOf[In]](ctx context.Context, c client.Client, wf Workflow, in In) error {
 	options := in.StartOptions()
 	handle, err := c.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: c.NewWithStartWorkflowOperation(options, wf, in),
@@ -23,9 +36,13 @@ func run[In workflows.Input](ctx context.Context, c client.Client, wf func(workf
 	if err == nil {
 		err = handle.Get(ctx, nil)
 	}
-	var started *serviceerror.WorkflowExecutionAlreadyStarted
-	if errors.As(err, &started) { // the same input was worked on before, to its end
-		err = c.GetWorkflow(ctx, options.ID, "").Get(ctx, nil)
+	return temporalError("Temporal, or the workers of task queue "+options.TaskQueue, err)
+}
+
+// temporalError turns an error of Temporal's client into one of the domain. The dependency is what may have been too slow.
+func temporalError(dependency string, err error) error {
+	if err == nil {
+		return nil
 	}
-	return crossing.FromTemporal(err)
+	return temporalerr.FromTemporal(&dependencyError{dependency, err})
 }

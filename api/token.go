@@ -10,6 +10,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+	lru "github.com/hashicorp/golang-lru"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -19,6 +20,8 @@ const (
 	refreshTokenLife = 30 * 24 * time.Hour
 	issuer           = "twtr"
 	audience         = "twtr-api"
+	// clockLeeway is how far the clocks of API processes may differ before one refuses another one's tokens.
+	clockLeeway = 30 * time.Second
 )
 
 // Key is a secret that access tokens are signed with; ID is the "kid" in their header.
@@ -27,7 +30,7 @@ type Key struct {
 	Secret []byte
 }
 
-// ParseKey reads "kid:secret". The secret must be at least as long as the hash (RFC 7518, 3.2).
+// ParseKey parses "kid:secret". The secret must be at least as long as the hash (RFC 7518, 3.2).
 func ParseKey(text string) (Key, error) {
 	id, secret, ok := strings.Cut(text, ":")
 	if !ok || id == "" {
@@ -39,18 +42,33 @@ func ParseKey(text string) (Key, error) {
 	return Key{ID: id, Secret: []byte(secret)}, nil
 }
 
-// tokens makes and verifies access tokens: JWTs by HMAC with SHA-256, and nothing else.
+// tokens issues and verifies access tokens: JWTs signed by HMAC with SHA-256, and no others.
 type tokens struct {
 	keys   []Key
 	now    func() time.Time
 	parser *jwt.Parser
+	// verified remembers tokens that were verified, because a client sends the same one for minutes.
+	verified *lru.Cache
+}
+
+// verifiedTokens bounds how many tokens are remembered, which takes some 5 MB.
+const verifiedTokens = 10_000
+
+// verifiedToken is what a token says.
+type verifiedToken struct {
+	username string
+	expires  time.Time
 }
 
 func newTokens(keys []Key, now func() time.Time) *tokens {
-	return &tokens{keys: keys, now: now, parser: jwt.NewParser(
+	verified, err := lru.New(verifiedTokens)
+	if err != nil {
+		panic(err) // only for a size of 0
+	}
+	return &tokens{keys: keys, now: now, verified: verified, parser: jwt.NewParser(
 		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
 		jwt.WithIssuer(issuer), jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(now),
+		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(now), jwt.WithLeeway(clockLeeway),
 	)}
 }
 
@@ -68,8 +86,11 @@ func (t *tokens) issue(username string) (string, error) {
 	return token.SignedString(t.keys[0].Secret)
 }
 
-// verify returns whose token it is, or an Unauthenticated error.
+// verify returns the token's user, or a [twtr.Unauthenticated] error.
 func (t *tokens) verify(text string) (username string, err error) {
+	if known, ok := t.verified.Get(text); ok && t.now().Before(known.(verifiedToken).expires.Add(clockLeeway)) {
+		return known.(verifiedToken).username, nil
+	}
 	var claims jwt.RegisteredClaims
 	_, err = t.parser.ParseWithClaims(text, &claims, func(token *jwt.Token) (any, error) {
 		for _, k := range t.keys {
@@ -82,10 +103,11 @@ func (t *tokens) verify(text string) (username string, err error) {
 	if err != nil || twtr.ValidateUsername("sub", claims.Subject) != nil {
 		return "", twtr.Errorf(twtr.Unauthenticated, "the access token is not valid, or has expired: log in or refresh")
 	}
+	t.verified.Add(text, verifiedToken{claims.Subject, claims.ExpiresAt.Time})
 	return claims.Subject, nil
 }
 
-// refreshToken is a session's family and 32 random bytes, which the store knows only by their hash.
+// refreshToken is a session's family and 32 random bytes, of which the store has only the hash.
 type refreshToken struct {
 	family uuid.UUID
 	secret [32]byte

@@ -38,9 +38,23 @@ func TestAnAccessTokenIsGoodFor15MinutesAndSurvivesANewKey(t *testing.T) {
 	require.Equal(t, jwt.MapClaims{"iss": "twtr", "aud": []any{"twtr-api"}, "sub": "ann",
 		"iat": float64(now.Unix()), "exp": float64(now.Add(15 * time.Minute).Unix())}, claims)
 
-	now = now.Add(15*time.Minute + time.Second)
+	now = now.Add(15*time.Minute + clockLeeway + time.Second)
 	_, err = rolled.verify(text)
 	require.Equal(t, twtr.Unauthenticated, twtr.ErrorCode(err))
+}
+
+func TestAnAccessTokenIsGoodWhereTheClockDiffersByAFewSeconds(t *testing.T) {
+	now := time.Now()
+	at := func(difference time.Duration) func() time.Time {
+		return func() time.Time { return now.Add(difference) }
+	}
+	keys := []Key{key(t, "k")}
+	text, err := newTokens(keys, at(20*time.Second)).issue("ann")
+	require.NoError(t, err)
+	for difference, want := range map[time.Duration]twtr.Code{0: "", 40 * time.Second: "", -time.Minute: twtr.Unauthenticated} {
+		_, err := newTokens(keys, at(difference)).verify(text)
+		require.Equal(t, want, twtr.ErrorCode(err), difference)
+	}
 }
 
 func TestAForgedAccessTokenIsRefused(t *testing.T) {

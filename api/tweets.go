@@ -4,7 +4,8 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"errors"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"regexp"
 	"time"
@@ -18,75 +19,94 @@ import (
 
 func (a *API) tweetRoutes() []route {
 	return []route{
-		{http.MethodPost, "/tweets", true, a.tweets, a.postTweet},
-		{http.MethodGet, "/tweets/:username", false, nil, a.listTweets},
-		{http.MethodDelete, "/tweets/:id", true, a.tweets, a.deleteTweet},
+		{method: http.MethodPost, path: "/tweets", auth: true, limit: a.tweets, handler: a.postTweet},
+		{method: http.MethodGet, path: "/tweets/:username", handler: a.listTweets},
+		{method: http.MethodDelete, path: "/tweets/:id", auth: true, limit: a.tweets, handler: a.deleteTweet},
 	}
-}
-
-// tweetBody is a tweet as the contract writes it, also in a feed.
-type tweetBody struct {
-	ID        uuid.UUID `json:"id"`
-	Username  string    `json:"username"`
-	Content   string    `json:"content"`
-	CreatedAt timestamp `json:"createdAt"`
-}
-
-func newTweetBody(t twtr.Tweet) tweetBody {
-	return tweetBody{t.ID, t.Username, t.Content, timestamp(t.CreatedAt())}
 }
 
 func (a *API) postTweet(c *gin.Context) (any, error) {
 	ctx := c.Request.Context()
-	var in struct {
-		Content string `json:"content"`
-	}
-	if err := readJSON(c, &in); err != nil {
+	var post twtr.Post
+	if err := readJSON(c, &post); err != nil {
 		return nil, err
 	}
-	tweet, err := twtr.NewTweet(username(c), in.Content)
+	if err := post.Validate(); err != nil {
+		return nil, err
+	}
+	id, err := twtr.NewTweetID(a.now())
 	if err != nil {
 		return nil, err
 	}
-	hint := "look before you post it again"
-	if keys, given := c.Request.Header["Idempotency-Key"]; given {
-		if tweet.ID, err = a.claim(ctx, keys, tweet); err != nil {
+	keys, hasKey := c.Request.Header["Idempotency-Key"]
+	if hasKey {
+		if id, err = a.claim(ctx, username(c), keys, id, post); err != nil {
 			return nil, err
 		}
-		hint = "the same Idempotency-Key joins it"
 	}
-	err = run(ctx, a.temporal, workflows.PostTweet, workflows.PostTweetInput{Tweet: tweet})
-	if e, ok := errors.AsType[*twtr.Error](err); ok && e.Code == twtr.Unavailable {
-		e.Message += "; the tweet may have been accepted all the same, and appear soon: " + hint
-	}
+	tweet, err := twtr.NewTweet(id, username(c), post)
 	if err != nil {
 		return nil, err
 	}
-	return newTweetBody(tweet), nil
+	if err := a.post(ctx, tweet); err != nil {
+		return nil, maybeAccepted(err, hasKey)
+	}
+	return tweet.Body, nil
+}
+
+// post starts the workflow that stores and delivers the tweet, and then stores the tweet. The start is the promise; the write
+// lets the author read their tweet at once, though no worker may be running yet. After a crash in between nothing is lost,
+// because the workflow writes the same rows. The other order could store a tweet that is never delivered. If the tweet was posted
+// before, under the same Idempotency-Key, both change nothing: the workflow runs once, and a tweet that was deleted since stays so.
+func (a *API) post(ctx context.Context, tweet twtr.Tweet) error {
+	if err := start(ctx, a.temporal, workflows.PostTweet, workflows.PostTweetInput{Tweet: tweet}); err != nil {
+		return err
+	}
+	return a.store.PutTweet(ctx, tweet)
+}
+
+// maybeAccepted adds to an [twtr.Unavailable] error that the tweet may have been accepted, and what the client can do: with an
+// Idempotency-Key it can repeat the request, without one it might post the tweet twice.
+func maybeAccepted(err error, hasKey bool) error {
+	e, unavailable := asUnavailable(err)
+	if !unavailable {
+		return err
+	}
+	message := e.Message + "; the tweet may have been accepted all the same, and appear soon: "
+	if hasKey {
+		return &twtr.Error{Code: e.Code, Message: message + "the same Idempotency-Key joins it", Err: err}
+	}
+	return &twtr.Error{Code: e.Code, Message: message + "look before you post it again", Err: fmt.Errorf("%w: %w", errNotRepeatable, err)}
 }
 
 var idempotencyKeys = regexp.MustCompile(`^[!-~]{1,255}$`)
 
-// claim is the id of the tweet that the user's Idempotency-Key stands for: this one's, or that of the one that came first.
-func (a *API) claim(ctx context.Context, keys []string, t twtr.Tweet) (uuid.UUID, error) {
+// claim returns the id of the tweet that the user's Idempotency-Key stands for: the given one, or that of an earlier request.
+func (a *API) claim(ctx context.Context, username string, keys []string, id uuid.UUID, post twtr.Post) (uuid.UUID, error) {
 	if len(keys) != 1 || !idempotencyKeys.MatchString(keys[0]) {
 		return uuid.Nil, twtr.Errorf(twtr.Invalid, "Idempotency-Key must have 1 to 255 visible ASCII characters")
 	}
-	hash := sha256.Sum256([]byte(t.Content))
-	holds, err := a.store.ClaimIdempotencyKey(ctx, twtr.IdempotencyClaim{
-		Username:    t.Username,
+	// The hash covers whatever fields posts have. A new one must be omitted from the JSON while it is empty, or the requests of
+	// the last day, sent again, would differ from their claims.
+	request, err := json.Marshal(post)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	hash := sha256.Sum256(request)
+	claim, err := a.store.ClaimIdempotencyKey(ctx, twtr.IdempotencyClaim{
+		Username:    username,
 		Key:         keys[0],
-		TweetID:     t.ID,
-		ContentHash: hash[:],
-		ExpiresAt:   time.Now().Add(twtr.IdempotencyKeyLife).UTC().Truncate(time.Millisecond),
+		TweetID:     id,
+		RequestHash: hash[:],
+		ExpiresAt:   a.now().Add(twtr.IdempotencyKeyLife).UTC().Truncate(time.Millisecond),
 	})
 	if err != nil {
 		return uuid.Nil, err
 	}
-	if !bytes.Equal(holds.ContentHash, hash[:]) {
+	if !bytes.Equal(claim.RequestHash, hash[:]) {
 		return uuid.Nil, twtr.Errorf(twtr.Invalid, "Idempotency-Key was used for a tweet with another content: take a new one")
 	}
-	return holds.TweetID, nil
+	return claim.TweetID, nil
 }
 
 func (a *API) deleteTweet(c *gin.Context) (any, error) {
@@ -100,13 +120,15 @@ func (a *API) deleteTweet(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	if tweet.Username != username(c) {
-		return nil, twtr.Errorf(twtr.Forbidden, "the tweet is not yours")
+		return nil, errNotYours()
 	}
 	in := workflows.DeleteTweetInput{TweetID: id, Username: tweet.Username}
 	return struct{}{}, run(ctx, a.temporal, workflows.DeleteTweet, in)
 }
 
-// tweetID is the id in the request's path. What is not one, as we write them, is no tweet's.
+func errNotYours() error { return twtr.Errorf(twtr.Forbidden, "the tweet is not yours") }
+
+// tweetID returns the id in the request's path. One that is not written as we write ids is not found.
 func tweetID(c *gin.Context) (uuid.UUID, error) {
 	id, err := uuid.Parse(c.Param("id"))
 	if err != nil || id.String() != c.Param("id") {
@@ -122,14 +144,17 @@ func (a *API) listTweets(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	list := "tweets/" + name
-	before, err := a.cursors.readTweet(c, list)
+	before, err := a.cursors.cursorID(c, list)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := a.user(ctx, name); err != nil {
+	if err := isUsername(name); err != nil {
 		return nil, err
 	}
 	tweets, err := a.store.TweetsByUser(ctx, name, before, limit+1)
+	if err == nil && len(tweets) == 0 {
+		_, err = a.user(ctx, name) // a list that is not empty is a user's
+	}
 	if err != nil {
 		return nil, err
 	}

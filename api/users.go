@@ -7,6 +7,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/workflows"
@@ -14,43 +15,46 @@ import (
 
 func (a *API) userRoutes() []route {
 	return []route{
-		{http.MethodPost, "/users", false, a.signUps, a.createUser},
-		{http.MethodPost, "/users/authorize", false, a.logins, a.authorize},
-		{http.MethodPost, "/users/refresh", false, nil, a.refresh},
-		{http.MethodPost, "/users/logout", false, nil, a.logout},
-		{http.MethodGet, "/users/:username", false, nil, a.readUser},
+		{method: http.MethodPost, path: "/users", limit: a.signUps, handler: a.createUser},
+		{method: http.MethodPost, path: "/users/authorize", limit: a.logins, handler: a.authorize},
+		{method: http.MethodPost, path: "/users/refresh", handler: a.refresh},
+		{method: http.MethodPost, path: "/users/logout", handler: a.logout},
+		{method: http.MethodGet, path: "/users/:username", handler: a.getUser},
 	}
 }
 
-// readUser answers who somebody is. The followers are counted a few seconds after they change.
-func (a *API) readUser(c *gin.Context) (any, error) {
-	ctx := c.Request.Context()
-	user, err := a.user(ctx, c.Param("username"))
-	if err != nil {
+// getUser responds with a user's profile. The counts of followers lag by a few seconds.
+func (a *API) getUser(c *gin.Context) (any, error) {
+	name := c.Param("username")
+	if err := isUsername(name); err != nil {
 		return nil, err
 	}
-	counts, err := a.store.FollowerCounts(ctx, user.Username)
-	if err != nil {
+	var (
+		user       twtr.User
+		counts     []twtr.FollowerCount
+		followings int
+	)
+	reads, ctx := errgroup.WithContext(c.Request.Context())
+	reads.Go(func() (err error) { user, err = a.store.User(ctx, name); return err })
+	reads.Go(func() (err error) { counts, err = a.store.FollowerCounts(ctx, name); return err })
+	reads.Go(func() (err error) { followings, err = a.store.CountFollowings(ctx, name); return err })
+	if err := reads.Wait(); err != nil {
 		return nil, err
 	}
 	followers := 0
 	for _, bucket := range counts {
 		followers += bucket.Count
 	}
-	followings, err := a.store.Followings(ctx, user.Username, "", twtr.MaxFollowings)
-	if err != nil {
-		return nil, err
-	}
 	return struct {
-		Username    string    `json:"username"`
-		DisplayName string    `json:"displayName"`
-		CreatedAt   timestamp `json:"createdAt"`
-		Followers   int       `json:"followers"`
-		Followings  int       `json:"followings"`
-	}{user.Username, user.DisplayName, timestamp(user.CreatedAt), followers, len(followings)}, nil
+		Username    string         `json:"username"`
+		DisplayName string         `json:"displayName"`
+		CreatedAt   twtr.Timestamp `json:"createdAt"`
+		Followers   int            `json:"followers"`
+		Followings  int            `json:"followings"`
+	}{user.Username, user.DisplayName, twtr.Timestamp(user.CreatedAt), followers, followings}, nil
 }
 
-// tokenPair is what a client is logged in with.
+// tokenPair is what a client gets by logging in.
 type tokenPair struct {
 	AccessToken  string `json:"accessToken"`
 	RefreshToken string `json:"refreshToken"`
@@ -71,7 +75,7 @@ func (a *API) createUser(c *gin.Context) (any, error) {
 	if err := twtr.SignUp(in).Validate(); err != nil {
 		return nil, err
 	}
-	// The workflow decides; this only spares the hashing of a password for nothing.
+	// The workflow decides; this saves hashing a password for nothing.
 	switch _, err := a.store.User(ctx, in.Username); twtr.ErrorCode(err) {
 	case "":
 		return nil, twtr.Errorf(twtr.Conflict, "username %s is taken", in.Username)
@@ -88,7 +92,7 @@ func (a *API) createUser(c *gin.Context) (any, error) {
 		Email:        in.Email,
 		DisplayName:  in.DisplayName,
 		PasswordHash: hash,
-		CreatedAt:    time.Now().UTC().Truncate(time.Millisecond),
+		CreatedAt:    a.now().UTC().Truncate(time.Millisecond),
 	})
 	if err != nil {
 		return nil, err
@@ -138,10 +142,10 @@ func (a *API) authorize(c *gin.Context) (any, error) {
 	return a.login(ctx, user.Username)
 }
 
-// login begins a session.
+// login creates a session.
 func (a *API) login(ctx context.Context, username string) (tokenPair, error) {
 	refresh := newRefreshToken(uuid.New())
-	err := a.store.CreateSession(ctx, session(username, refresh))
+	err := a.store.CreateSession(ctx, a.session(username, refresh))
 	if err != nil {
 		return tokenPair{}, err
 	}
@@ -149,17 +153,17 @@ func (a *API) login(ctx context.Context, username string) (tokenPair, error) {
 	return tokenPair{access, refresh.String()}, err
 }
 
-func session(username string, t refreshToken) twtr.Session {
+func (a *API) session(username string, t refreshToken) twtr.Session {
 	return twtr.Session{
 		Family:    t.family,
 		Username:  username,
 		TokenHash: t.hash(),
-		ExpiresAt: time.Now().Add(refreshTokenLife).UTC().Truncate(time.Millisecond),
+		ExpiresAt: a.now().Add(refreshTokenLife).UTC().Truncate(time.Millisecond),
 	}
 }
 
-// refresh spends a refresh token for a new pair. A token that was spent before ends its session: either its owner or
-// somebody else has a copy.
+// refresh exchanges a refresh token for a new pair. A token that was used before ends its session, because it may have been
+// stolen.
 func (a *API) refresh(c *gin.Context) (any, error) {
 	ctx := c.Request.Context()
 	spent, err := readRefreshToken(c)
@@ -175,7 +179,7 @@ func (a *API) refresh(c *gin.Context) (any, error) {
 		return nil, err
 	}
 	next := newRefreshToken(spent.family)
-	switch err := a.store.RotateSession(ctx, spent.hash(), session(current.Username, next)); twtr.ErrorCode(err) {
+	switch err := a.store.RotateSession(ctx, spent.hash(), a.session(current.Username, next)); twtr.ErrorCode(err) {
 	case "":
 	case twtr.NotFound:
 		return nil, refused
@@ -213,10 +217,18 @@ func readRefreshToken(c *gin.Context) (refreshToken, error) {
 	return token, nil
 }
 
-// user returns the user of that name or a NotFound error. A name that breaks the rules, of whatever length, is nobody's.
+// user returns the user of that name or a [twtr.NotFound] error.
 func (a *API) user(ctx context.Context, username string) (twtr.User, error) {
-	if twtr.ValidateUsername("username", username) != nil {
-		return twtr.User{}, twtr.Errorf(twtr.NotFound, "there is no user of that name")
+	if err := isUsername(username); err != nil {
+		return twtr.User{}, err
 	}
 	return a.store.User(ctx, username)
+}
+
+// isUsername returns a [twtr.NotFound] error for a name that no user can have, of whatever length.
+func isUsername(name string) error {
+	if twtr.ValidateUsername("username", name) != nil {
+		return twtr.Errorf(twtr.NotFound, "there is no user of that name")
+	}
+	return nil
 }

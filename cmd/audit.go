@@ -2,113 +2,227 @@ package cmd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/enums/v1"
+	"go.temporal.io/api/workflow/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
 	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/internal/crossing"
+	"github.com/twtr-dev/twtr/internal/temporalerr"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
 func rebuildFeedCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	var timeout time.Duration
+	command := &cobra.Command{
 		Use:   "rebuild-feed USER",
-		Short: "Make a user's feed what their followings say; the exit code is 0 if it was",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Short: "Rebuild a user's feed from the accounts they follow",
+		Long: `Rebuild a user's feed from the accounts they follow: write what is missing, remove what is extra, and print how much that
+was. It is a workflow: it keeps running when the command is interrupted.`,
+		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return rebuildFeed(c, s, workflows.RebuildFeedInput{Reader: args[0]})
+			return auditFeed(c, s, workflows.RebuildFeedInput{Reader: args[0]}, timeout)
 		},
 	}
+	addTimeout(command, &timeout)
+	return command
 }
 
 func auditCommand(s *Settings) *cobra.Command {
 	var user string
 	var repair bool
+	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "audit TWEET-ID | --user USER",
-		Short: "Compare a tweet's delivery, or a user's feed, with what it should be; the exit code is 0 if it is",
+		Short: "Compare a tweet's delivery, or a user's feed, with what it should be",
 		Long: `Compare the feeds that a tweet was delivered to, or one user's feed, with what they should hold, and count what is
-missing and what is extra. Nothing is changed, unless --repair says so. The exit code is 0 if nothing is missing or extra.`,
+missing and what is extra. Nothing is changed without --repair. It is a workflow: it keeps running when the command is interrupted.
+
+It exits 0 if nothing is missing or extra, or after a repair; 3 if something is, without --repair; 1 if it fails.`,
 		Args: usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			if (user == "") == (len(args) == 0) {
 				return usageError{fmt.Errorf("name either a tweet or a user; usage: %s", c.UseLine())}
 			}
 			if user != "" {
-				return rebuildFeed(c, s, workflows.RebuildFeedInput{Reader: user, DryRun: !repair})
+				return auditFeed(c, s, workflows.RebuildFeedInput{Reader: user, DryRun: !repair}, timeout)
 			}
 			id, err := uuid.Parse(args[0])
 			if err != nil {
-				return usageError{fmt.Errorf("%q is not a tweet's id", args[0])}
+				return usageError{fmt.Errorf("%q is not the ID of a tweet", args[0])}
 			}
-			return audit(c, s, func(ctx context.Context, p *Process) (client.WorkflowRun, error) {
-				in := workflows.AuditDeliveryInput{TweetID: id, Repair: repair}
-				return p.temporal.ExecuteWorkflow(ctx, in.StartOptions(), workflows.AuditDelivery, in)
-			})
+			return auditDelivery(c, s, workflows.AuditDeliveryInput{TweetID: id, Repair: repair}, timeout)
 		},
 	}
 	command.Flags().StringVar(&user, "user", "", "audit this user's feed")
-	command.Flags().BoolVar(&repair, "repair", false, "mend what is found")
+	command.Flags().BoolVar(&repair, "repair", false, "write what is missing and remove what is extra")
+	addTimeout(command, &timeout)
 	return command
 }
 
-func rebuildFeed(c *cobra.Command, s *Settings, in workflows.RebuildFeedInput) error {
-	return audit(c, s, func(ctx context.Context, p *Process) (client.WorkflowRun, error) {
-		if _, err := p.store.User(ctx, in.Reader); err != nil {
-			return nil, err
-		}
-		return p.temporal.ExecuteWorkflow(ctx, in.StartOptions(), workflows.RebuildFeed, in)
-	})
+func addTimeout(c *cobra.Command, timeout *time.Duration) {
+	c.Flags().DurationVar(timeout, "timeout", 0, "how long to wait for the result; 0: no limit")
 }
 
-// progressEvery is how often an audit that runs says how far it is.
-const progressEvery = 500 * time.Millisecond
+func auditDelivery(c *cobra.Command, s *Settings, in workflows.AuditDeliveryInput, timeout time.Duration) error {
+	a := audit{options: in.StartOptions(), workflow: workflows.AuditDelivery, in: in, repair: in.Repair, unit: "feed"}
+	return a.run(c, s, timeout)
+}
 
-// audit starts a workflow, says on standard error how far it is, and prints what it found.
-func audit(c *cobra.Command, s *Settings, start func(context.Context, *Process) (client.WorkflowRun, error)) error {
+func auditFeed(c *cobra.Command, s *Settings, in workflows.RebuildFeedInput, timeout time.Duration) error {
+	a := audit{options: in.StartOptions(), workflow: workflows.RebuildFeed, in: in, repair: !in.DryRun, unit: "followed user", user: in.Reader}
+	return a.run(c, s, timeout)
+}
+
+// audit is a workflow that returns a [twtr.Audit].
+type audit struct {
+	options  client.StartWorkflowOptions
+	workflow any
+	in       any
+	repair   bool
+	unit     string // that the audit checks, in the singular
+	user     string // who must exist; "" for none
+}
+
+const (
+	// auditEvery is how often a running audit is asked for its progress.
+	auditEvery = 500 * time.Millisecond
+	// workerTimeout is how long an audit waits for a worker before it says so.
+	workerTimeout = 3 * time.Second
+	// pollAge is the age of the last poll from which a worker counts as gone: a poll takes up to a minute.
+	pollAge = 65 * time.Second
+)
+
+// run starts the workflow, prints its progress on standard error, and its result on standard output.
+func (a audit) run(c *cobra.Command, s *Settings, timeout time.Duration) error {
+	config, err := s.Parse()
+	if err != nil {
+		return err
+	}
 	ctx := c.Context()
-	p, err := Connect(ctx, s, "", io.Discard)
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
+	app, err := Connect(ctx, config, "", io.Discard)
 	if err != nil {
 		return err
 	}
-	defer p.Close()
-	run, err := start(ctx, p)
-	if err != nil {
-		return err
-	}
-	for running := true; running; {
-		select {
-		case <-time.After(progressEvery):
-		case <-ctx.Done():
-			return fmt.Errorf("%s goes on: %w", run.GetID(), ctx.Err())
-		}
-		d, err := p.temporal.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
-		if err != nil {
+	defer app.Close()
+	if a.user != "" {
+		if _, err := app.store.User(ctx, a.user); err != nil {
 			return err
 		}
+	}
+	run, err := app.temporal.ExecuteWorkflow(ctx, a.options, a.workflow, a.in)
+	if err != nil {
+		return temporalerr.FromTemporal(err)
+	}
+	fmt.Fprintf(c.ErrOrStderr(), "started workflow %s\n", run.GetID())
+	found, err := a.follow(ctx, app.temporal, run, c.ErrOrStderr())
+	switch {
+	case err == nil:
+		return a.report(found, c.OutOrStdout())
+	case c.Context().Err() != nil:
+		return fmt.Errorf("interrupted; workflow %s keeps running. Run the command again to see its result", run.GetID())
+	case ctx.Err() != nil:
+		return fmt.Errorf("gave up after %s; workflow %s keeps running. Run the command again to see its result", timeout, run.GetID())
+	}
+	return temporalerr.FromTemporal(err)
+}
+
+// report prints the result. Without a repair it returns an error if the feeds are not what they should be.
+func (a audit) report(found twtr.Audit, out io.Writer) error {
+	differs := found.Missing+found.Extra > 0
+	repaired := ""
+	if differs && a.repair {
+		repaired = "; repaired"
+	}
+	fmt.Fprintf(out, "checked %s: %d missing, %d extra%s\n", a.units(found.Checked), found.Missing, found.Extra, repaired)
+	if differs && !a.repair {
+		return deviation{errors.New("something is missing or extra; --repair corrects it")}
+	}
+	return nil
+}
+
+func (a audit) units(n int64) string {
+	if n == 1 {
+		return "1 " + a.unit
+	}
+	return fmt.Sprintf("%d %ss", n, a.unit)
+}
+
+// follow prints what the workflow does until it is closed, and returns its result.
+func (a audit) follow(ctx context.Context, temporal client.Client, run client.WorkflowRun, out io.Writer) (found twtr.Audit, err error) {
+	started, last := time.Now(), ""
+	say := func(line string) {
+		if line != "" && line != last {
+			fmt.Fprintln(out, line)
+			last = line
+		}
+	}
+	looked := false // whether there is a worker
+	for running := true; running; {
+		select {
+		case <-time.After(auditEvery):
+		case <-ctx.Done():
+			return found, ctx.Err()
+		}
+		d, err := temporal.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
+		if err != nil {
+			return found, err
+		}
 		running = d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING
-		for _, step := range d.GetPendingActivities() {
-			// An audit of a delivery reports a [twtr.Delivery], one of a feed a [twtr.Audit].
-			var progress struct{ Looked, Delivered int64 }
-			if converter.GetDefaultDataConverter().FromPayloads(step.GetHeartbeatDetails(), &progress) == nil {
-				fmt.Fprintf(c.ErrOrStderr(), "looked at %d, try %d\n", progress.Looked+progress.Delivered, step.GetAttempt())
+		for _, activity := range d.GetPendingActivities() {
+			say(a.progress(activity))
+		}
+		if running && !looked && time.Since(started) > workerTimeout {
+			looked = true
+			polled, err := hasWorker(ctx, temporal, a.options.TaskQueue)
+			if err != nil {
+				return found, err
+			}
+			if !polled {
+				say(fmt.Sprintf("waiting for a worker of task queue %[1]s: start `twtr worker %[1]s`", a.options.TaskQueue))
 			}
 		}
 	}
-	var found twtr.Audit
-	if err := run.Get(ctx, &found); err != nil {
-		return crossing.FromTemporal(err)
+	return found, run.Get(ctx, &found)
+}
+
+// progress describes an activity by its last heartbeat, and by its error if it is retried.
+func (a audit) progress(activity *workflow.PendingActivityInfo) string {
+	var checked twtr.Audit
+	var parts []string
+	err := converter.GetDefaultDataConverter().FromPayloads(activity.GetHeartbeatDetails(), &checked)
+	if err == nil && checked.Checked > 0 {
+		parts = append(parts, fmt.Sprintf("checked %s: %d missing, %d extra", a.units(checked.Checked), checked.Missing, checked.Extra))
 	}
-	fmt.Fprintf(c.OutOrStdout(), "looked at %d: %d missing, %d extra\n", found.Looked, found.Missing, found.Extra)
-	if found.Missing+found.Extra > 0 {
-		return fmt.Errorf("%d missing and %d extra", found.Missing, found.Extra)
+	if failure := activity.GetLastFailure(); failure != nil {
+		parts = append(parts, fmt.Sprintf("attempt %d failed: %s", activity.GetAttempt()-1, failure.GetMessage()))
 	}
-	return nil
+	return strings.Join(parts, "; ")
+}
+
+// hasWorker reports whether a worker has polled the task queue lately.
+func hasWorker(ctx context.Context, temporal client.Client, queue string) (bool, error) {
+	d, err := temporal.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
+	if err != nil {
+		return false, err
+	}
+	for _, poller := range d.GetPollers() {
+		if time.Since(poller.GetLastAccessTime().AsTime()) < pollAge {
+			return true, nil
+		}
+	}
+	return false, nil
 }

@@ -23,40 +23,75 @@ func twtr(t *testing.T, args ...string) (code int, stdout, stderr string) {
 
 func TestAProcessWithoutASecretRefusesToStartInOneLine(t *testing.T) {
 	t.Chdir(t.TempDir())
-	code, stdout, stderr := twtr(t, "api")
-	require.Equal(t, 2, code)
-	require.Empty(t, stdout)
-	require.Equal(t, "twtr: auth.keys is not set: access tokens need a secret of your own (TWTR_AUTH_KEYS=kid:secret)\n", stderr)
-	code, _, stderr = twtr(t, "api", "--auth-keys", "k:"+secret)
-	require.Equal(t, 2, code)
-	require.Equal(t, "twtr: seal.key is not set, or has less than 32 bytes: workflows need a secret of your own (TWTR_SEAL_KEY)\n", stderr)
-	code, _, stderr = twtr(t, "api", "--auth-keys", "k:short")
-	require.Equal(t, 2, code)
-	require.Equal(t, "twtr: auth.keys: the secret of key \"k\" must have at least 32 bytes, not 5\n", stderr)
+	for _, test := range []struct {
+		want string
+		args []string
+	}{
+		{"auth.keys is not set (TWTR_AUTH_KEYS): keys of access tokens, kid:secret, ", []string{"api"}},
+		{"seal.key is not set (TWTR_SEAL_KEY): secret of at least 32 bytes ", []string{"api", "--auth-keys", "k:" + secret}},
+		{"seal.key is not set (TWTR_SEAL_KEY): secret of at least 32 bytes ", []string{"worker", "all"}},
+		{"auth.keys is wrong: ", []string{"api", "--auth-keys", "k:short"}},
+		{"auth.keys has two keys with the kid \"k\"", []string{"api", "--auth-keys", "k:" + secret + ",k:" + secret}},
+		{"seal.key must have at least 32 bytes, not 5", []string{"worker", "all", "--seal-key", "short"}},
+	} {
+		code, stdout, stderr := twtr(t, test.args...)
+		require.Equal(t, 2, code, stderr)
+		require.Empty(t, stdout)
+		requireLine(t, stderr, "twtr: "+test.want)
+	}
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
 	require.Empty(t, entries)
 }
 
-func TestAWrongSettingOrCallIsOneLineAndExitCode2(t *testing.T) {
+func TestAWrongSettingOrArgumentIsOneLineAndExitCode2(t *testing.T) {
 	t.Chdir(t.TempDir())
-	require.NoError(t, os.WriteFile("bad.yaml", []byte("stoer: sqlite\n"), 0o600))
+	require.NoError(t, os.WriteFile("typo.yaml", []byte("stoer: sqlite\n"), 0o600))
+	require.NoError(t, os.WriteFile("broken.yaml", []byte("a: [\nb"), 0o600))
 	for want, args := range map[string][]string{
-		"twtr: store must be sqlite or cassandra, not \"mysql\"":                                      {"migrate", "--store", "mysql"},
-		"twtr: unknown flag: --nonsense":                                                              {"migrate", "--nonsense"},
-		"twtr: settings file bad.yaml: there is no setting \"stoer\"":                                 {"config", "--config", "bad.yaml"},
-		"twtr: settings file none.yaml: open none.yaml: no such file or directory":                    {"config", "--config", "none.yaml"},
-		"twtr: ratelimit.logins must be a number from 0 on, not \"many\"":                             {"api", "--auth-keys", "k:" + secret, "--seal-key", secret, "--ratelimit-logins", "many"},
-		"twtr: http.trusted_proxies: \"lb\" is neither an address nor a network like 10.0.0.0/8":      {"api", "--auth-keys", "k:" + secret, "--seal-key", secret, "--http-trusted-proxies", "10.0.0.1,lb"},
-		"twtr: log.level must be debug, info, warn or error, not \"loud\"":                            {"worker", "users", "--seal-key", secret, "--log-level", "loud"},
-		"twtr: worker.deployment_name and worker.build_id must be set together, or neither":           {"worker", "all", "--seal-key", secret, "--worker-build-id", "v1"},
-		"twtr: worker.deployment_name must have no . and no :, unlike \"twtr.feeds\"":                 {"worker", "feeds", "--seal-key", secret, "--worker-build-id", "v1", "--worker-deployment-name", "twtr.feeds"},
-		"twtr: invalid argument \"likes\" for \"twtr worker\"; usage: twtr worker DOMAIN|all [flags]": {"worker", "likes"},
+		"store must be sqlite or cassandra, not \"mysql\"":                                         {"migrate", "--store", "mysql"},
+		"unknown flag: --nonsense":                                                                 {"migrate", "--nonsense"},
+		"unknown command \"nonsense\" for \"twtr\"":                                                {"nonsense"},
+		"settings file typo.yaml: there is no setting \"stoer\"":                                   {"config", "--config", "typo.yaml"},
+		"settings file broken.yaml: ":                                                              {"config", "--config", "broken.yaml"},
+		"settings file: open none.yaml: no such file or directory":                                 {"config", "--config", "none.yaml"},
+		"ratelimit.logins must be a whole number of at least 0, not \"many\"":                      {"config", "--ratelimit-logins", "many"},
+		"feed.max_items must be a whole number of at least 100, not \"99\"":                        {"wait", "--feed-max-items", "99"},
+		"worker.max_pollers must be a whole number of at least 2, not \"\"":                        {"healthcheck", "--worker-max-pollers", ""},
+		"http.trusted_proxies must be addresses or networks like 10.0.0.0/8, not \"lb\"":           {"generate", "--users", "1", "--http-trusted-proxies", "10.0.0.1,lb"},
+		"http.addr must be host:port or :port, not \"3002\"":                                       {"healthcheck", "--http-addr", "3002"},
+		"log.level must be debug, info, warn or error, not \"loud\"":                               {"worker", "users", "--seal-key", secret, "--log-level", "loud"},
+		"worker.deployment_name and worker.build_id must be set together, or neither":              {"worker", "all", "--seal-key", secret, "--worker-build-id", "v1"},
+		"worker.deployment_name must not contain . or :, unlike \"twtr.feeds\"":                    {"worker", "feeds", "--seal-key", secret, "--worker-build-id", "v1", "--worker-deployment-name", "twtr.feeds"},
+		"cassandra.tls must be true or false, not \"on\"":                                          {"migrate", "--cassandra-tls", "on"},
+		"cassandra.tls_ca must be a file: stat nowhere.pem: no such file or directory":             {"migrate", "--cassandra-tls", "true", "--cassandra-tls-ca", "nowhere.pem"},
+		"cassandra.tls_cert and cassandra.tls_key must be set together, or neither":                {"migrate", "--cassandra-tls", "true", "--cassandra-tls-cert", "typo.yaml"},
+		"cassandra.tls_ca, cassandra.tls_cert and cassandra.tls_key need cassandra.tls to be true": {"migrate", "--cassandra-tls-ca", "typo.yaml"},
+		"cassandra.hosts must not be empty":                                                        {"migrate", "--cassandra-hosts", ","},
+		"invalid argument \"likes\" for \"twtr worker\"; usage: twtr worker DOMAIN|all [flags]":    {"worker", "likes"},
+		"name either a tweet or a user; usage: twtr audit TWEET-ID | --user USER [flags]":          {"audit"},
+		"\"x\" is not the ID of a tweet":                                                           {"audit", "x"},
+		"store must be sqlite or cassandra, not \"\"":                                              {"config", "--store", "", "--log-level", "loud"}, // the first of several
 	} {
 		code, _, stderr := twtr(t, args...)
-		require.Equal(t, want+"\n", stderr)
+		requireLine(t, stderr, "twtr: "+want)
 		require.Equal(t, 2, code, want)
 	}
+}
+
+func TestAnEnvironmentVariableThatIsNoSettingIsRefused(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, name := range []string{"TWTR_API_SERVICE_HOST", "TWTR_API_SERVICE_PORT_HTTP", "TWTR_API_PORT", "TWTR_API_PORT_80_TCP_ADDR", "TWTR_PORT", "TWTR_TEST_X"} {
+		t.Setenv(name, "x")
+	}
+	code, _, stderr := twtr(t, "config")
+	require.Equal(t, 0, code, stderr)
+	t.Setenv("TWTR_FEED_MAX_ITEM", "2000")
+	code, _, stderr = twtr(t, "config")
+	require.Equal(t, 2, code)
+	require.Equal(t, "twtr: environment variable TWTR_FEED_MAX_ITEM: there is no such setting; `twtr help` lists them\n", stderr)
+	code, _, _ = twtr(t, "version")
+	require.Equal(t, 0, code)
 }
 
 func TestAStoreThatWasNotMigratedIsRefused(t *testing.T) {
@@ -80,8 +115,9 @@ func TestAFlagWinsOverTheEnvironmentAndThatOverTheFile(t *testing.T) {
 	t.Setenv("TWTR_CASSANDRA_PASSWORD", secret)
 	code, stdout, stderr := twtr(t, "config", "--http-addr", ":3")
 	require.Equal(t, 0, code, stderr)
-	for _, line := range []string{`store: "cassandra"`, `cassandra.hosts: "a,b"`, `cassandra.keyspace: "from-env"`, `http.addr: ":3"`,
-		`log.level: "debug"`, `sqlite.path: ".twtr/twtr.db"`, `auth.keys: "******"`, `cassandra.password: "******"`, `seal.key: ""`} {
+	for _, line := range []string{`store: "cassandra" # twtr.yaml`, `cassandra.hosts: "a,b" # twtr.yaml`, `cassandra.keyspace: "from-env" # TWTR_CASSANDRA_KEYSPACE`,
+		`http.addr: ":3" # --http-addr`, `log.level: "debug" # twtr.yaml`, `sqlite.path: ".twtr/twtr.db" # default`, `auth.keys: "******" # TWTR_AUTH_KEYS`,
+		`cassandra.password: "******" # TWTR_CASSANDRA_PASSWORD`, `seal.key: "" # default`} {
 		require.Contains(t, strings.Split(stdout, "\n"), line)
 	}
 	require.NotContains(t, stdout, secret)
@@ -100,18 +136,31 @@ func TestTheWorkerControllersNamesOfASettingGiveWayToOurs(t *testing.T) {
 	t.Setenv("TEMPORAL_WORKER_BUILD_ID", "v1")
 	t.Setenv("TWTR_WORKER_BUILD_ID", "v2")
 	_, stdout, _ := twtr(t, "config")
-	require.Contains(t, stdout, "worker.deployment_name: \"prod/twtr-feeds\"\nworker.build_id: \"v2\"\n")
+	require.Contains(t, stdout, "worker.deployment_name: \"prod/twtr-feeds\" # TEMPORAL_DEPLOYMENT_NAME\nworker.build_id: \"v2\" # TWTR_WORKER_BUILD_ID\n")
 	_, stdout, _ = twtr(t, "help")
 	require.Contains(t, stdout, "[TWTR_WORKER_DEPLOYMENT_NAME, TEMPORAL_DEPLOYMENT_NAME]")
 }
 
 func TestVersionIsPrinted(t *testing.T) {
-	code, stdout, _ := twtr(t, "version")
-	require.Equal(t, 0, code)
-	require.Equal(t, "v1.2.3\n", stdout)
+	for _, arg := range []string{"version", "--version"} {
+		code, stdout, _ := twtr(t, arg)
+		require.Equal(t, 0, code)
+		require.Equal(t, "v1.2.3\n", stdout)
+	}
 }
 
-func TestHealthcheckFailsWhereNobodyAnswers(t *testing.T) {
+func TestConfigShowsWhereTemporalIsWithoutItsKey(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("TEMPORAL_ADDRESS", "cloud.example.com:7233")
+	t.Setenv("TEMPORAL_NAMESPACE", "ours")
+	t.Setenv("TEMPORAL_API_KEY", secret)
+	code, stdout, stderr := twtr(t, "config")
+	require.Equal(t, 0, code, stderr)
+	require.Contains(t, stdout, `address "cloud.example.com:7233", namespace "ours", TLS, API key ******`)
+	require.NotContains(t, stdout, secret)
+}
+
+func TestHealthcheckFailsWhereNothingListens(t *testing.T) {
 	code, _, stderr := twtr(t, "healthcheck", "--http-addr", "127.0.0.1:1")
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "connection refused")

@@ -9,75 +9,77 @@ import (
 	"log/slog"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
+	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/temporalproto"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"golang.org/x/text/encoding/unicode"
+	"golang.org/x/text/transform"
 
 	"github.com/twtr-dev/twtr/workers"
 )
 
 func replayCommand() *cobra.Command {
-	return &cobra.Command{
+	return withoutSettings(&cobra.Command{
 		Use:   "replay FILE...|-",
-		Short: "Replay saved workflow histories with this build's workflows; the exit code is 0 if all are deterministic",
-		Long: `Replay saved workflow histories with this build's workflows, and say of each whether it is deterministic, or where
-not and why. A file, or standard input (-), holds one or more histories as JSON, as these write them:
+		Short: "Replay saved workflow histories with this build's workflows; exits 0 if all are deterministic",
+		Long: `Replay saved workflow histories with this build's workflows, and print for each whether it is deterministic and, if not,
+why. A file, or standard input (-), holds one or more histories as JSON, as these write them:
   temporal workflow show --output json
   the Web UI's Download (Encoded)
   tctl workflow show --output_filename
-The exit code is 0 if all are deterministic, and otherwise 1.`,
+  Temporal's HTTP API, .../workflows/ID/history
+It exits 0 if all are deterministic, and 1 otherwise.`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, files []string) error {
 			all, failed := 0, 0
 			for _, file := range files {
+				name := file
+				if file == "-" {
+					name = "stdin"
+				}
 				histories, err := readHistories(file, c.InOrStdin())
 				for _, h := range histories {
 					all++
-					result, ok := verdict(h)
-					if !ok {
+					verdict := "deterministic"
+					if err := replay(h); err != nil {
 						failed++
+						verdict = "failed: " + oneLine(err)
 					}
-					fmt.Fprintf(c.OutOrStdout(), "%s: %s\n", file, result)
+					fmt.Fprintf(c.OutOrStdout(), "%s: %s: %s\n", name, h, verdict)
 				}
 				if err != nil {
 					all++
 					failed++
-					fmt.Fprintf(c.OutOrStdout(), "%s: not replayed: %v\n", file, err)
+					fmt.Fprintf(c.OutOrStdout(), "%s: not replayed: %s\n", name, oneLine(err))
 				}
 			}
 			if failed > 0 {
-				return fmt.Errorf("%d of %d not deterministic, or not replayed", failed, all)
+				return fmt.Errorf("%d of %d histories failed", failed, all)
 			}
 			return nil
 		},
-	}
+	})
 }
 
 // events are a workflow's history, or its beginning.
 type events []*history.HistoryEvent
 
-// verdict says in a line whether this build's workflows make what is in the history.
-func verdict(h events) (line string, ok bool) {
-	what := fmt.Sprintf("(%s, %d events)", workflowType(h), len(h))
-	err := replay(h)
-	if err == nil {
-		return "deterministic " + what, true
+// String names the workflow, in one line.
+func (h events) String() string {
+	started := h[0].GetWorkflowExecutionStartedEventAttributes()
+	what := fmt.Sprintf("%s, %d events", started.GetWorkflowType().GetName(), len(h))
+	if id := started.GetWorkflowId(); id != "" { // servers before 1.18 did not write it
+		return fmt.Sprintf("%s (%s)", id, what)
 	}
-	if _, ok := errors.AsType[unreplayable](err); ok {
-		return "not replayed: " + err.Error(), false
-	}
-	return "NOT deterministic " + what + ": " + locate(h, err), false
-}
-
-func workflowType(h events) string {
-	return h[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowType().GetName()
+	return what
 }
 
 // readHistories reads all histories of a file; with an error it returns those before it.
@@ -86,11 +88,13 @@ func readHistories(file string, stdin io.Reader) ([]events, error) {
 	if file != "-" {
 		f, err := os.Open(file)
 		if err != nil {
-			return nil, errors.Unwrap(err) // the name is said anyway
+			return nil, errors.Unwrap(err) // the name is printed anyway
 		}
 		defer f.Close()
 		in = f
 	}
+	// PowerShell writes UTF-16 or a byte order mark.
+	in = transform.NewReader(in, unicode.BOMOverride(transform.Nop))
 	var found []events
 	for values := json.NewDecoder(in); ; {
 		var text json.RawMessage
@@ -99,10 +103,10 @@ func readHistories(file string, stdin io.Reader) ([]events, error) {
 			return found, nil
 		}
 		if errors.Is(err, io.EOF) {
-			return nil, errors.New("it is empty")
+			return nil, errors.New("the file is empty")
 		}
 		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return found, errors.New("it is truncated: the JSON text does not end")
+			return found, errors.New("the JSON text is truncated")
 		}
 		if err != nil {
 			return found, err
@@ -115,40 +119,57 @@ func readHistories(file string, stdin io.Reader) ([]events, error) {
 	}
 }
 
-// readHistory reads both spellings of enums, EVENT_TYPE_TIMER_STARTED and tctl's TimerStarted.
+// readHistory reads one history. Enums may be written EVENT_TYPE_TIMER_STARTED or, as tctl does, TimerStarted.
 func readHistory(text []byte) (events, error) {
 	if text[0] != '{' {
-		return nil, errors.New("it is no history: that is a JSON object with a list of events")
+		return nil, errors.New("not a history: that is a JSON object with a list of events")
 	}
-	h, err := client.HistoryFromJSON(bytes.NewReader(text), client.HistoryJSONOptions{})
+	h, err := parseHistory(text)
 	if err != nil {
-		return nil, fmt.Errorf("it is no history that can be replayed (the Web UI's Encoded can, its Human Readable not): %w", err)
+		return nil, fmt.Errorf("not a history that can be replayed (the Web UI's Encoded can, its Human Readable cannot): %w", err)
 	}
 	if len(h.GetEvents()) == 0 {
-		return nil, errors.New("it is no history: it has no events")
+		return nil, errors.New("not a history: it has no events")
 	}
 	for i, e := range h.GetEvents() {
 		if e.GetEventId() != int64(i+1) {
-			return nil, fmt.Errorf("it is no whole history: event %d stands where event %d should", e.GetEventId(), i+1)
+			return nil, fmt.Errorf("not a complete history: event %d follows event %d", e.GetEventId(), i)
 		}
 		if e.GetEventType() == enums.EVENT_TYPE_UNSPECIFIED {
 			return nil, fmt.Errorf("event %d is of a type that this build does not know", e.GetEventId())
 		}
 	}
-	if workflowType(h.GetEvents()) == "" {
-		return nil, errors.New("it is no history: event 1 names no workflow type")
+	if h.GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowType().GetName() == "" {
+		return nil, errors.New("not a history: event 1 has no workflow type")
 	}
 	return h.GetEvents(), nil
 }
 
-// unreplayable is the fault of the history, or of the choice of this build.
-type unreplayable struct{ error }
+func parseHistory(text []byte) (*history.History, error) {
+	var response struct {
+		History       json.RawMessage `json:"history"`
+		NextPageToken string          `json:"nextPageToken"`
+	}
+	if err := json.Unmarshal(text, &response); err != nil || response.History == nil {
+		return client.HistoryFromJSON(bytes.NewReader(text), client.HistoryJSONOptions{})
+	}
+	if response.NextPageToken != "" {
+		return nil, errors.New("it is one page of several (nextPageToken): ask for more with maximumPageSize")
+	}
+	// The HTTP API writes payloads in a short form, unless it is asked not to.
+	h := &history.History{}
+	options := temporalproto.CustomJSONUnmarshalOptions{
+		DiscardUnknown: true,
+		Metadata:       map[string]any{common.EnablePayloadShorthandMetadataKey: true},
+	}
+	return h, options.Unmarshal(response.History, h)
+}
 
-// replay runs the workflow's code against its history and returns how they part.
+// replay runs the workflow's code against its history, and returns the SDK's error if they differ.
 func replay(h events) (err error) {
 	defer func() { // the replayer relies on the attributes that a server gives to each event
 		if p := recover(); p != nil {
-			err = unreplayable{fmt.Errorf("it is no history that a server wrote: %v", p)}
+			err = fmt.Errorf("not a history that a server wrote: %v", p)
 		}
 	}()
 	end := &ending{}
@@ -157,7 +178,7 @@ func replay(h events) (err error) {
 		return err
 	}
 	workers.RegisterWorkflows(replayer)
-	// A task that is only begun has brought nothing yet, and the replayer leaves out what the one before it brought.
+	// A workflow task that has not completed has no commands yet, and the replayer would leave out those of the one before it.
 	for begun(h[len(h)-1]) {
 		h = h[:len(h)-1]
 	}
@@ -165,7 +186,7 @@ func replay(h events) (err error) {
 		return e.GetEventType() == enums.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
 	})
 	if fresh {
-		// No worker has done anything yet. Its first task is run all the same, to see that the workflow's type is known.
+		// No worker has run anything yet. Make up the first task, to see whether the workflow's type is known.
 		h = append(h[:1:1],
 			&history.HistoryEvent{EventId: 2, EventType: enums.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED},
 			&history.HistoryEvent{EventId: 3, EventType: enums.EVENT_TYPE_WORKFLOW_TASK_STARTED},
@@ -177,17 +198,14 @@ func replay(h events) (err error) {
 	// A workflow may use its ID.
 	id := h[0].GetWorkflowExecutionStartedEventAttributes().GetWorkflowId()
 	err = replayer.ReplayWorkflowHistoryWithOptions(
-		log.NewStructuredLogger(slog.New(slog.DiscardHandler)), // what goes wrong is in the error
+		log.NewStructuredLogger(slog.New(slog.DiscardHandler)), // what it logs is in the error, too
 		&history.History{Events: h},
 		worker.ReplayWorkflowHistoryOptions{OriginalExecution: workflow.Execution{ID: id}},
 	)
-	if err != nil && strings.HasPrefix(err.Error(), "unable to find workflow type") { // the SDK has no type for this error
-		return unreplayable{err}
-	}
-	if err != nil && !fresh { // what a first task that we made up brings is in no history
+	if err != nil && (!fresh || !end.began) { // the commands of a task that was made up are in no history
 		return err
 	}
-	// The replayer checks this only of a workflow that completed.
+	// The replayer checks how a workflow ended only if it completed.
 	switch last := h[len(h)-1].GetEventType(); last {
 	case enums.EVENT_TYPE_WORKFLOW_EXECUTION_FAILED, enums.EVENT_TYPE_WORKFLOW_EXECUTION_CANCELED:
 		if end.completed {
@@ -202,10 +220,10 @@ func begun(task *history.HistoryEvent) bool {
 	return kind == enums.EVENT_TYPE_WORKFLOW_TASK_SCHEDULED || kind == enums.EVENT_TYPE_WORKFLOW_TASK_STARTED
 }
 
-// ending notes whether a workflow completed.
+// ending records whether a workflow's code was run, and whether it completed.
 type ending struct {
 	interceptor.WorkerInterceptorBase
-	completed bool
+	began, completed bool
 }
 
 // InterceptWorkflow implements [interceptor.WorkerInterceptor].
@@ -219,49 +237,8 @@ type endingInbound struct {
 }
 
 func (i *endingInbound) ExecuteWorkflow(ctx workflow.Context, in *interceptor.ExecuteWorkflowInput) (any, error) {
+	i.ending.began = true
 	result, err := i.Next.ExecuteWorkflow(ctx, in)
 	i.ending.completed = err == nil
 	return result, err
-}
-
-// locate says at which event a replay fails, which the error doesn't: the last one of the shortest beginning of the
-// history that fails in the same way.
-func locate(h events, why error) string {
-	n := 1
-	for n < len(h) {
-		if err := replay(h[:n]); err != nil && err.Error() == why.Error() {
-			break
-		}
-		n++
-	}
-	text := strings.TrimPrefix(why.Error(), "[TMPRL1100] ")
-	text = strings.TrimPrefix(text, "nondeterministic workflow: ")
-	text, _, _ = strings.Cut(text, ", resp: ") // what follows is the whole last request to the server
-	return fmt.Sprintf("at event %d, %v: %s", n, h[n-1].GetEventType(), short(text))
-}
-
-// short leaves out what comes after the third attribute of an event or a command, and makes it one line.
-func short(text string) string {
-	var out strings.Builder
-	depth, commas := 0, 0
-	for _, r := range strings.Join(strings.Fields(text), " ") {
-		switch r {
-		case '(', '{', '[':
-			depth++
-		case ')', '}', ']':
-			depth--
-		}
-		if depth == 0 {
-			commas = 0
-		}
-		if depth == 1 && r == ',' {
-			if commas++; commas == 3 {
-				out.WriteString(", …")
-			}
-		}
-		if commas < 3 {
-			out.WriteRune(r)
-		}
-	}
-	return out.String()
 }

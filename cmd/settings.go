@@ -1,72 +1,83 @@
 package cmd
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
-	"log/slog"
-	"net/netip"
 	"os"
+	"regexp"
 	"slices"
-	"strconv"
 	"strings"
+	"unicode"
 
-	"github.com/fsnotify/fsnotify"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
-	"go.temporal.io/sdk/worker"
-
-	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/api"
-	"github.com/twtr-dev/twtr/store/cassandra"
-	"github.com/twtr-dev/twtr/workers"
 )
 
-// setting is one row of the list of all settings. Key a.b_c is flag --a-b-c, environment variable TWTR_A_B_C, and a.b_c in
-// twtr.yaml; they win over each other in this order.
+// setting is one row of the list of all settings. The key a.b_c stands for the flag --a-b-c, the environment variable
+// TWTR_A_B_C and the key a.b_c in twtr.yaml; the first one that is set wins.
 type setting struct {
 	key    string
 	def    string
 	help   string
 	secret bool   // never printed
 	alias  string // environment variable that is read if ours isn't set: the one that the Temporal Worker Controller sets
+	parse  parser
 }
 
-// What is a list is written with commas, in YAML also as a list.
+// Lists are written with commas, in YAML also as lists.
 var settings = []setting{
-	{key: "store", def: "sqlite", help: "store engine: sqlite or cassandra"},
-	{key: "sqlite.path", def: ".twtr/twtr.db", help: "file of the SQLite store"},
-	{key: "cassandra.hosts", def: "127.0.0.1", help: "Cassandra hosts, host or host:port, comma separated"},
-	{key: "cassandra.keyspace", def: "twtr", help: "Cassandra keyspace"},
-	{key: "cassandra.replication", def: "{'class': 'SimpleStrategy', 'replication_factor': 1}", help: "replication of a keyspace that migrate makes"},
-	{key: "cassandra.datacenter", help: "the Cassandra data center to prefer; empty for none"},
-	{key: "cassandra.username", help: "Cassandra user; empty for none"},
-	{key: "cassandra.password", help: "Cassandra password", secret: true},
-	{key: "http.addr", def: ":3002", help: "address the API listens at"},
-	{key: "http.trusted_proxies", help: "addresses or networks (CIDR) of the proxies in front, whose X-Forwarded-For is believed; comma separated; empty for none"},
-	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true},
-	{key: "seal.key", help: "secret, at least 32 bytes, that encrypts what is secret in a workflow; the same in API and workers", secret: true},
-	{key: "feed.max_items", def: "1000", help: "how many items a feed keeps, the newest; 100 at least"},
-	{key: "feed.rows_per_second", def: "0", help: "how many feeds a second each worker process writes; 0 for no limit; read again while it runs when the settings file changes"},
-	{key: "ratelimit.signups", def: "10", help: "how many sign-ups a minute one address may make at each API process; 0 for no limit"},
-	{key: "ratelimit.logins", def: "30", help: "how many logins a minute; the same"},
-	{key: "ratelimit.tweets", def: "60", help: "how many tweets and deletions a minute one user may make at each API process; 0 for no limit"},
-	{key: "ratelimit.follows", def: "120", help: "how many follows and unfollows a minute; the same"},
-	{key: "worker.deployment_name", alias: "TEMPORAL_DEPLOYMENT_NAME", help: "Temporal worker deployment that a worker is a version of; empty: unversioned"},
-	{key: "worker.build_id", alias: "TEMPORAL_WORKER_BUILD_ID", help: "which version of it; set together with worker.deployment_name"},
-	{key: "worker.max_pollers", def: "16", help: "how many polls of each kind a worker has waiting at Temporal at most; it has more than two only while they bring work"},
-	{key: "worker.max_activities", def: "1000", help: "how many activities a worker runs at a time at most"},
-	{key: "worker.max_workflow_tasks", def: "1000", help: "how many workflow tasks a worker runs at a time at most"},
-	{key: "worker.cached_workflows", def: "10000", help: "how many workflows that have not ended a worker process keeps in memory at most; others are read again from Temporal"},
-	{key: "worker.addr", help: "address a worker serves /healthz, /readyz and /metrics at; empty: none"},
-	{key: "log.level", def: "info", help: "least level that is logged: debug, info, warn or error"},
+	{key: "store", def: "sqlite", help: "store engine: sqlite or cassandra", parse: parseEngine},
+	{key: "sqlite.path", def: ".twtr/twtr.db", help: "file of the SQLite store", parse: text(func(c *Config) *string { return &c.Store.SQLitePath })},
+	{key: "cassandra.hosts", def: "127.0.0.1", help: "Cassandra hosts, host or host:port, comma separated", parse: list(func(c *Config) *[]string { return &c.Store.Cassandra.Hosts })},
+	{key: "cassandra.keyspace", def: "twtr", help: "Cassandra keyspace", parse: text(func(c *Config) *string { return &c.Store.Cassandra.Keyspace })},
+	{key: "cassandra.replication", def: "{'class': 'SimpleStrategy', 'replication_factor': 1}", help: "replication of a keyspace that migrate creates", parse: text(func(c *Config) *string { return &c.Store.Cassandra.Replication })},
+	{key: "cassandra.datacenter", help: "preferred Cassandra data center; empty: none", parse: text(func(c *Config) *string { return &c.Store.Cassandra.Datacenter })},
+	{key: "cassandra.username", help: "Cassandra user; empty: no login", parse: text(func(c *Config) *string { return &c.Store.Cassandra.Username })},
+	{key: "cassandra.password", help: "Cassandra password", secret: true, parse: text(func(c *Config) *string { return &c.Store.Cassandra.Password })},
+	{key: "cassandra.tls", def: "false", help: "connect to Cassandra with TLS: true or false", parse: boolean(func(c *Config) *bool { return &c.Store.Cassandra.TLS.Enabled })},
+	{key: "cassandra.tls_ca", help: "file with the certificate authorities that sign Cassandra's certificates (PEM); empty: the system's", parse: file(func(c *Config) *string { return &c.Store.Cassandra.TLS.CAFile })},
+	{key: "cassandra.tls_cert", help: "file with the client certificate for Cassandra (PEM); empty: none", parse: file(func(c *Config) *string { return &c.Store.Cassandra.TLS.CertFile })},
+	{key: "cassandra.tls_key", help: "file with the private key of the client certificate (PEM)", parse: file(func(c *Config) *string { return &c.Store.Cassandra.TLS.KeyFile })},
+	{key: "cassandra.tls_verify_host", def: "true", help: "check that Cassandra's certificates are for the hosts connected to: true or false", parse: boolean(func(c *Config) *bool { return &c.Store.Cassandra.TLS.VerifyHost })},
+	{key: "http.addr", def: ":3002", help: "address the API listens on", parse: address(func(c *Config) *string { return &c.API.Addr })},
+	{key: "http.trusted_proxies", help: "addresses or networks (CIDR) of the proxies in front, whose X-Forwarded-For is trusted; comma separated; empty: none", parse: parseProxies},
+	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true, parse: parseAuthKeys},
+	{key: "seal.key", help: "secret of at least 32 bytes that encrypts what is secret in a workflow; the same in the API and the workers", secret: true, parse: parseSealKey},
+	{key: "feed.max_items", def: "1000", help: "how many items a feed keeps, the newest; at least 100", parse: number(minFeedItems, func(c *Config) *int { return &c.Workers.MaxFeedItems })},
+	{key: rowsPerSecond, def: "0", help: "feed items per second that each worker process writes; 0: no limit; applied while running when the settings file changes", parse: number(0, func(c *Config) *int { return &c.Workers.FeedRowsPerSecond })},
+	{key: "ratelimit.signups", def: "10", help: "sign-ups per minute per client address, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.SignUps })},
+	{key: "ratelimit.logins", def: "30", help: "logins per minute per client address, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Logins })},
+	{key: "ratelimit.tweets", def: "60", help: "tweets and deletions per minute per user, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Tweets })},
+	{key: "ratelimit.follows", def: "120", help: "follows and unfollows per minute per user, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Follows })},
+	{key: "worker.deployment_name", alias: "TEMPORAL_DEPLOYMENT_NAME", help: "Temporal worker deployment that this worker is a version of; empty: unversioned", parse: parseDeploymentName},
+	{key: "worker.build_id", alias: "TEMPORAL_WORKER_BUILD_ID", help: "build ID of this worker; needs worker.deployment_name", parse: text(func(c *Config) *string { return &c.Workers.Options.Version.BuildID })},
+	// With fewer than 2 the SDK would starve either the sticky task queue or the shared one.
+	{key: "worker.max_pollers", def: "16", help: "maximum pollers of each kind; scales up from two while there is work", parse: number(2, func(c *Config) *int { return &c.Workers.Options.MaxPollers })},
+	{key: "worker.max_activities", def: "1000", help: "maximum activities that a worker runs at a time", parse: number(2, func(c *Config) *int { return &c.Workers.Options.MaxActivities })},
+	{key: "worker.max_workflow_tasks", def: "1000", help: "maximum workflow tasks that a worker runs at a time", parse: number(2, func(c *Config) *int { return &c.Workers.Options.MaxWorkflowTasks })},
+	{key: "worker.cached_workflows", def: "10000", help: "maximum open workflows that a worker process keeps in memory; the state of others is rebuilt from their histories", parse: number(1, func(c *Config) *int { return &c.Workers.CachedWorkflows })},
+	{key: "worker.addr", help: "address a worker serves /healthz, /readyz and /metrics on; empty: none", parse: address(func(c *Config) *string { return &c.Workers.Addr })},
+	{key: "log.level", def: "info", help: "lowest level that is logged: debug, info, warn or error", parse: parseLogLevel},
 }
+
+// rowsPerSecond is the setting that [WorkersConfig] applies again when the settings file changes.
+const rowsPerSecond = "feed.rows_per_second"
 
 func (s setting) flag() string { return strings.NewReplacer(".", "-", "_", "-").Replace(s.key) }
 
 func (s setting) env() string { return "TWTR_" + strings.ToUpper(strings.ReplaceAll(s.key, ".", "_")) }
 
-// EnvironmentVariables are those that the binary reads for its settings, by the settings' keys.
+// envs are the environment variables that hold the setting; the first one that is set wins.
+func (s setting) envs() []string {
+	if s.alias == "" {
+		return []string{s.env()}
+	}
+	return []string{s.env(), s.alias}
+}
+
+// EnvironmentVariables returns the environment variable of each setting, by the setting's key.
 func EnvironmentVariables() map[string]string {
 	names := map[string]string{}
 	for _, s := range settings {
@@ -75,50 +86,73 @@ func EnvironmentVariables() map[string]string {
 	return names
 }
 
-// Settings are the values in force.
-type Settings struct{ viper *viper.Viper }
+// Settings are the values in force, as text; [Settings.Parse] turns them into a [Config].
+type Settings struct {
+	flags    *pflag.FlagSet
+	defaults map[string]string // in place of those of the list
+	viper    *viper.Viper
+	content  []byte // of the settings file, if there is one
+}
 
-// NewSettings adds a flag for each setting, and one for the file that they can be in.
+// NewSettings adds a flag for each setting, and one for the settings file.
 func NewSettings(flags *pflag.FlagSet) *Settings {
-	v := viper.New()
-	flags.String("config", "", "settings file (default ./twtr.yaml, if there is one)")
+	flags.String("config", "", "settings file (default ./twtr.yaml, if it exists)")
 	for _, s := range settings {
-		names := []string{s.env()}
-		if s.alias != "" {
-			names = append(names, s.alias)
-		}
-		flags.String(s.flag(), s.def, s.help+" ["+strings.Join(names, ", ")+"]")
+		flags.String(s.flag(), s.def, s.help+" ["+strings.Join(s.envs(), ", ")+"]")
+	}
+	return newSettings(flags, map[string]string{})
+}
+
+func newSettings(flags *pflag.FlagSet, defaults map[string]string) *Settings {
+	v := viper.New()
+	for _, s := range settings {
 		// These fail only without a flag or a name, and both are given.
 		_ = v.BindPFlag(s.key, flags.Lookup(s.flag()))
-		_ = v.BindEnv(append([]string{s.key}, names...)...)
+		_ = v.BindEnv(append([]string{s.key}, s.envs()...)...)
 	}
 	_ = v.BindPFlag("config", flags.Lookup("config"))
-	return &Settings{v}
+	s := &Settings{flags: flags, defaults: defaults, viper: v}
+	for key, value := range defaults {
+		v.SetDefault(key, value)
+	}
+	return s
 }
 
 // SetDefault gives a setting another default.
 func (s *Settings) SetDefault(key, value string) {
-	if !s.viper.IsSet(key) || s.get(key) == "" {
-		s.viper.Set(key, value)
-	}
+	s.defaults[key] = value
+	s.viper.SetDefault(key, value)
 }
 
-// Read reads the settings file.
+// Read reads the settings file, if there is one, and refuses names in it, and in the environment, that are no settings.
 func (s *Settings) Read() error {
-	file := s.viper.GetString("config")
-	if file == "" {
-		file = "twtr.yaml"
-		// By its whole name: viper would also take one without the ending, which the binary itself is.
-		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-			return nil
+	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "TWTR_") && !slices.ContainsFunc(settings, func(s setting) bool { return s.env() == name }) && !ignored(name) {
+			return usageError{fmt.Errorf("environment variable %s: there is no such setting; `twtr help` lists them", name)}
 		}
 	}
+	file := s.file()
+	if file == "" {
+		return nil
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return usageError{fmt.Errorf("settings file: %w", err)}
+	}
+	return s.readFile(file, content)
+}
+
+func (s *Settings) readFile(file string, content []byte) error {
+	s.content = content
 	s.viper.SetConfigFile(file)
 	s.viper.SetConfigType("yaml")
-	if err := s.viper.ReadInConfig(); err != nil {
-		return usageError{fmt.Errorf("settings file %s: %w", file, err)}
+	if err := s.viper.ReadConfig(bytes.NewReader(content)); err != nil {
+		return usageError{fmt.Errorf("settings file %s: %s", file, oneLine(err))}
 	}
-	for _, key := range s.viper.AllKeys() {
+	keys := s.viper.AllKeys()
+	slices.Sort(keys)
+	for _, key := range keys {
 		known := key == "config" || slices.ContainsFunc(settings, func(s setting) bool { return s.key == key })
 		if !known {
 			return usageError{fmt.Errorf("settings file %s: there is no setting %q", file, key)}
@@ -127,169 +161,87 @@ func (s *Settings) Read() error {
 	return nil
 }
 
+// file is the settings file; "" if there is none.
+func (s *Settings) file() string {
+	if file := s.viper.GetString("config"); file != "" {
+		return file
+	}
+	// By its whole name: viper would also take a file without the extension, such as the binary itself.
+	if _, err := os.Stat("twtr.yaml"); errors.Is(err, fs.ErrNotExist) {
+		return ""
+	}
+	return "twtr.yaml"
+}
+
+var (
+	// Kubernetes adds these for each Service of a namespace, for instance for one that is named twtr-api.
+	serviceLink = regexp.MustCompile(`_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_|$)`)
+	// These configure the scripts and tests of this repository, which run the binary with their own environment.
+	development = regexp.MustCompile(`^TWTR_(TEST_.*|BENCH_.*|RECORD_HISTORIES|CASSANDRA_DIR)$`)
+)
+
+// ignored reports whether a variable that begins with TWTR_ and is no setting has another purpose.
+func ignored(variable string) bool {
+	return serviceLink.MatchString(variable) || development.MatchString(variable)
+}
+
+// get returns a setting's value, without the line end of a file that it may have been read from.
 func (s *Settings) get(key string) string {
-	if list, ok := s.viper.Get(key).([]any); ok {
-		words := make([]string, len(list))
-		for i, item := range list {
+	if items, ok := s.viper.Get(key).([]any); ok {
+		words := make([]string, len(items))
+		for i, item := range items {
 			words[i] = fmt.Sprint(item)
 		}
 		return strings.Join(words, ",")
 	}
-	return s.viper.GetString(key)
+	return strings.Trim(s.viper.GetString(key), "\r\n")
 }
 
-func (s *Settings) list(key string) []string {
-	return strings.FieldsFunc(s.get(key), func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// Store is the engine to use.
-func (s *Settings) Store() string { return s.get("store") }
-
-// HTTPAddr is the address the API listens at.
-func (s *Settings) HTTPAddr() string { return s.get("http.addr") }
-
-func (s *Settings) cassandra() cassandra.Config {
-	return cassandra.Config{
-		Hosts:       s.list("cassandra.hosts"),
-		Keyspace:    s.get("cassandra.keyspace"),
-		Replication: s.get("cassandra.replication"),
-		Datacenter:  s.get("cassandra.datacenter"),
-		Username:    s.get("cassandra.username"),
-		Password:    s.get("cassandra.password"),
+// source says where a setting's value comes from.
+func (s *Settings) source(row setting) string {
+	if s.flags.Changed(row.flag()) {
+		return "--" + row.flag()
 	}
-}
-
-func (s *Settings) authKeys() ([]api.Key, error) {
-	var keys []api.Key
-	for _, text := range s.list("auth.keys") {
-		key, err := api.ParseKey(text)
-		if err != nil {
-			return nil, usageError{fmt.Errorf("auth.keys: %w", err)}
-		}
-		keys = append(keys, key)
-	}
-	if len(keys) == 0 {
-		return nil, usageError{errors.New("auth.keys is not set: access tokens need a secret of your own (TWTR_AUTH_KEYS=kid:secret)")}
-	}
-	return keys, nil
-}
-
-func (s *Settings) sealKey() (string, error) {
-	key := s.get("seal.key")
-	if len(key) < 32 {
-		return "", usageError{errors.New("seal.key is not set, or has less than 32 bytes: workflows need a secret of your own (TWTR_SEAL_KEY)")}
-	}
-	return key, nil
-}
-
-func (s *Settings) maxFeedItems() (int, error) {
-	return s.number("feed.max_items", twtr.BackfillTweets)
-}
-
-func (s *Settings) feedRate() (int, error) {
-	return s.number("feed.rows_per_second", 0)
-}
-
-// watch calls changed each time the settings file, if there is one, is written anew. From then on the settings may be read
-// only there.
-func (s *Settings) watch(changed func()) {
-	if s.viper.ConfigFileUsed() == "" {
-		return
-	}
-	s.viper.OnConfigChange(func(fsnotify.Event) { changed() })
-	s.viper.WatchConfig()
-}
-
-// number is a setting that must be a number, and least at least.
-func (s *Settings) number(key string, least int) (int, error) {
-	n, err := strconv.Atoi(s.get(key))
-	if err != nil || n < least {
-		return 0, usageError{fmt.Errorf("%s must be a number from %d on, not %q", key, least, s.get(key))}
-	}
-	return n, nil
-}
-
-// api are the settings of the API alone, without its connections.
-func (s *Settings) api() (c api.Config, err error) {
-	if c.AuthKeys, err = s.authKeys(); err != nil {
-		return c, err
-	}
-	if c.SealKey, err = s.sealKey(); err != nil {
-		return c, err
-	}
-	for key, limit := range map[string]*int{
-		"ratelimit.signups": &c.RateLimits.SignUps, "ratelimit.logins": &c.RateLimits.Logins,
-		"ratelimit.tweets": &c.RateLimits.Tweets, "ratelimit.follows": &c.RateLimits.Follows,
-	} {
-		if *limit, err = s.number(key, 0); err != nil {
-			return c, err
+	for _, name := range row.envs() {
+		if os.Getenv(name) != "" {
+			return name
 		}
 	}
-	c.TrustedProxies = s.list("http.trusted_proxies")
-	for _, proxy := range c.TrustedProxies {
-		_, addrErr := netip.ParseAddr(proxy)
-		_, prefixErr := netip.ParsePrefix(proxy)
-		if addrErr != nil && prefixErr != nil {
-			return c, usageError{fmt.Errorf("http.trusted_proxies: %q is neither an address nor a network like 10.0.0.0/8", proxy)}
-		}
+	if s.viper.InConfig(row.key) {
+		return s.viper.ConfigFileUsed()
 	}
-	return c, nil
+	return "default"
 }
 
-// version is the worker deployment version that a worker belongs to; zero: it is unversioned.
-// workerOptions are what the settings say of how a worker runs.
-func (s *Settings) workerOptions() (o workers.Options, err error) {
-	if o.Version, err = s.version(); err != nil {
-		return o, err
-	}
-	for key, to := range map[string]*int{
-		"worker.max_pollers": &o.MaxPollers, "worker.max_activities": &o.MaxActivities, "worker.max_workflow_tasks": &o.MaxWorkflowTasks,
-	} {
-		// With fewer the SDK's pollers would starve either their sticky task queue or the one that all share.
-		if *to, err = s.number(key, 2); err != nil {
-			return o, err
-		}
-	}
-	return o, nil
-}
-
-// cachedWorkflows is for the whole process, which is how the SDK has it.
-func (s *Settings) cachedWorkflows() (int, error) {
-	return s.number("worker.cached_workflows", 1)
-}
-
-func (s *Settings) version() (v worker.WorkerDeploymentVersion, err error) {
-	v = worker.WorkerDeploymentVersion{DeploymentName: s.get("worker.deployment_name"), BuildID: s.get("worker.build_id")}
-	switch {
-	case v.DeploymentName == "" && v.BuildID == "":
-		return v, nil
-	case v.DeploymentName == "" || v.BuildID == "":
-		return v, usageError{errors.New("worker.deployment_name and worker.build_id must be set together, or neither")}
-	case strings.ContainsAny(v.DeploymentName, ".:"): // Temporal would refuse each of the worker's polls
-		return v, usageError{fmt.Errorf("worker.deployment_name must have no . and no :, unlike %q", v.DeploymentName)}
-	}
-	return v, nil
-}
-
-func (s *Settings) logLevel() (level slog.Level, err error) {
-	if err := level.UnmarshalText([]byte(s.get("log.level"))); err != nil {
-		return level, usageError{fmt.Errorf("log.level must be debug, info, warn or error, not %q", s.get("log.level"))}
-	}
-	return level, nil
-}
-
-// print writes what is in force, a setting a line, without secrets.
-func (s *Settings) print(write func(key, value string)) {
+// print writes each setting in force and its source, without secrets.
+func (s *Settings) print(write func(key, value, source string)) {
 	for _, row := range settings {
 		value := s.get(row.key)
 		if row.secret && value != "" {
 			value = "******"
 		}
-		write(row.key, value)
+		write(row.key, value, s.source(row))
 	}
 }
 
-// usageError is the fault of whoever started the process, who can mend it; the exit code is 2.
+// reread returns the settings as they are with another content of the settings file. s stays as it is.
+func (s *Settings) reread(content []byte) (*Settings, error) {
+	fresh := newSettings(s.flags, s.defaults)
+	return fresh, fresh.readFile(s.viper.ConfigFileUsed(), content)
+}
+
+// words splits a list at commas and white space.
+func words(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' || unicode.IsSpace(r) })
+}
+
+// oneLine is an error's text without its line breaks.
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// usageError is an error in how the process was called or configured; the exit code is 2.
 type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
+
+// deviation is what an audit that repairs nothing returns if the feeds are not what they should be; the exit code is 3.
+type deviation struct{ error }

@@ -1,52 +1,74 @@
 package cmd
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr/api"
 )
 
-func TestTheRateIsReadAgainWhenTheSettingsFileChanges(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "twtr.yaml")
-	write := func(text string) { require.NoError(t, os.WriteFile(file, []byte(text), 0o600)) }
-	write("feed.rows_per_second: 2000\n")
+func parse(t *testing.T, args ...string) (*Settings, Config) {
+	t.Helper()
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
 	s := NewSettings(flags)
-	require.NoError(t, flags.Parse([]string{"--config", file}))
+	require.NoError(t, flags.Parse(args))
 	require.NoError(t, s.Read())
-	rate, err := s.feedRate()
+	c, err := s.Parse()
 	require.NoError(t, err)
-	require.Equal(t, 2000, rate)
+	return s, c
+}
 
-	type read struct {
-		rate int
-		err  error
-	}
-	reads := make(chan read, 100)
-	s.watch(func() {
-		rate, err := s.feedRate()
-		reads <- read{rate, err}
-	})
-	requireRead := func(is func(read) bool) {
-		t.Helper()
-		deadline := time.After(10 * time.Second)
-		for { // a file that is written anew may be seen empty first
-			select {
-			case r := <-reads:
-				if is(r) {
-					return
-				}
-			case <-deadline:
-				t.Fatal("not read again")
-			}
+func TestSecretsAreTakenWithoutTheLineEndsOfTheirFiles(t *testing.T) {
+	t.Chdir(t.TempDir())
+	one, two := "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
+	t.Setenv("TWTR_AUTH_KEYS", "new:"+one+"\r\nold:"+two+"\n")
+	t.Setenv("TWTR_SEAL_KEY", one+"\n")
+	t.Setenv("TWTR_CASSANDRA_PASSWORD", " pass word\n")
+	_, c := parse(t)
+	require.Equal(t, []api.Key{{ID: "new", Secret: []byte(one)}, {ID: "old", Secret: []byte(two)}}, c.API.AuthKeys)
+	require.Equal(t, one, c.API.SealKey)
+	require.Equal(t, one, c.Workers.SealKey)
+	require.Equal(t, " pass word", c.Store.Cassandra.Password)
+}
+
+func TestADefaultThatIsSetGivesWayToAllElse(t *testing.T) {
+	t.Chdir(t.TempDir())
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s := NewSettings(flags)
+	s.SetDefault("ratelimit.logins", "0")
+	c, err := s.Parse()
+	require.NoError(t, err)
+	require.Equal(t, 0, c.API.RateLimits.Logins)
+	t.Setenv("TWTR_RATELIMIT_LOGINS", "7")
+	c, err = s.Parse()
+	require.NoError(t, err)
+	require.Equal(t, 7, c.API.RateLimits.Logins)
+	require.NoError(t, flags.Parse([]string{"--ratelimit-logins", "8"}))
+	c, err = s.Parse()
+	require.NoError(t, err)
+	require.Equal(t, 8, c.API.RateLimits.Logins)
+}
+
+func TestEverySettingReachesTheConfiguration(t *testing.T) {
+	t.Chdir(t.TempDir())
+	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
+	s := NewSettings(flags)
+	before, err := s.Parse()
+	require.NoError(t, err)
+	for _, row := range settings {
+		value := map[string]string{
+			"store": "cassandra", "cassandra.tls": "true", "cassandra.tls_verify_host": "false", "cassandra.tls_ca": "/dev/null",
+			"cassandra.tls_cert": "/dev/null", "cassandra.tls_key": "/dev/null", "http.addr": ":1", "worker.addr": ":2",
+			"http.trusted_proxies": "10.0.0.0/8", "auth.keys": "k:0123456789abcdef0123456789abcdef",
+			"seal.key": "0123456789abcdef0123456789abcdef", "log.level": "debug",
+		}[row.key]
+		if value == "" {
+			value = "1234"
 		}
+		after := before
+		require.NoError(t, row.parse(&after, value), row.key)
+		require.NotEqual(t, before, after, row.key)
 	}
-	write("feed.rows_per_second: 500\n")
-	requireRead(func(r read) bool { return r.err == nil && r.rate == 500 })
-	write("feed.rows_per_second: many\n")
-	requireRead(func(r read) bool { return r.err != nil })
 }

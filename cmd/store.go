@@ -14,28 +14,28 @@ import (
 	"github.com/twtr-dev/twtr/store/sqlite"
 )
 
-// engine is one way to keep data; its schema is made by migrate, and open refuses an older one.
+// engine is one way to keep data. migrate creates or updates its schema; open refuses an older one.
 type engine struct {
-	open    func(context.Context, *Settings) (twtr.Store, error)
-	migrate func(context.Context, *Settings) error
+	open    func(context.Context, StoreConfig) (twtr.Store, error)
+	migrate func(context.Context, StoreConfig) error
 }
 
 var engines = map[string]engine{
 	"sqlite": {
-		open: func(ctx context.Context, s *Settings) (twtr.Store, error) {
-			return opened(sqlite.Open(ctx, s.get("sqlite.path")))
+		open: func(ctx context.Context, c StoreConfig) (twtr.Store, error) {
+			return opened(sqlite.Open(ctx, c.SQLitePath))
 		},
-		migrate: func(ctx context.Context, s *Settings) error { return sqlite.Migrate(ctx, s.get("sqlite.path")) },
+		migrate: func(ctx context.Context, c StoreConfig) error { return sqlite.Migrate(ctx, c.SQLitePath) },
 	},
 	"cassandra": {
-		open: func(ctx context.Context, s *Settings) (twtr.Store, error) {
-			return opened(cassandra.Open(ctx, s.cassandra()))
+		open: func(ctx context.Context, c StoreConfig) (twtr.Store, error) {
+			return opened(cassandra.Open(ctx, c.Cassandra))
 		},
-		migrate: func(ctx context.Context, s *Settings) error { return cassandra.Migrate(ctx, s.cassandra()) },
+		migrate: func(ctx context.Context, c StoreConfig) error { return cassandra.Migrate(ctx, c.Cassandra) },
 	},
 }
 
-// opened makes a nil pointer of an engine a nil store.
+// opened turns a nil pointer to an engine's store into a nil interface.
 func opened[S twtr.Store](store S, err error) (twtr.Store, error) {
 	if err != nil {
 		return nil, err
@@ -43,63 +43,52 @@ func opened[S twtr.Store](store S, err error) (twtr.Store, error) {
 	return store, nil
 }
 
-func (s *Settings) engine() (engine, error) {
-	e, ok := engines[s.Store()]
-	if !ok {
-		return e, usageError{fmt.Errorf("store must be sqlite or cassandra, not %q", s.Store())}
-	}
-	return e, nil
+func (c StoreConfig) open(ctx context.Context) (twtr.Store, error) {
+	return engines[c.Engine].open(ctx, c)
 }
 
 // Migrate brings the store's schema up to date.
-func Migrate(ctx context.Context, s *Settings) error {
-	e, err := s.engine()
-	if err != nil {
-		return err
-	}
-	return e.migrate(ctx, s)
-}
+func Migrate(ctx context.Context, c StoreConfig) error { return engines[c.Engine].migrate(ctx, c) }
 
 func migrateCommand(s *Settings) *cobra.Command {
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the store's schema up to date; several at once do no harm",
-		Args:  cobra.NoArgs,
+		Short: "Bring the store's schema up to date; may run several times at once",
+		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := waitForStore(c, s, timeout); err != nil {
+			config, err := s.Parse()
+			if err != nil {
 				return err
 			}
-			if err := Migrate(c.Context(), s); err != nil {
+			if err := waitForStore(c, config.Store, timeout); err != nil {
 				return err
 			}
-			fmt.Fprintf(c.OutOrStdout(), "the schema of store %s is up to date\n", s.Store())
+			if err := Migrate(c.Context(), config.Store); err != nil {
+				return err
+			}
+			fmt.Fprintf(c.OutOrStdout(), "the schema of store %s is up to date\n", config.Store.Engine)
 			return nil
 		},
 	}
-	command.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait for a store that does not answer yet")
+	command.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait for a store that is unavailable")
 	return command
 }
 
-// waitForStore waits until the store answers, of whatever schema it is; not at all if timeout is 0.
-func waitForStore(c *cobra.Command, s *Settings, timeout time.Duration) error {
+// waitForStore waits until the store is available, whatever its schema; not at all if timeout is 0.
+func waitForStore(c *cobra.Command, config StoreConfig, timeout time.Duration) error {
 	if timeout == 0 {
 		return nil
 	}
-	e, err := s.engine()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(c.Context(), timeout)
-	defer cancel()
-	look := func() lack {
-		store, err := e.open(ctx, s)
+	return wait(c, timeout, func(ctx context.Context) *notReady {
+		store, err := config.open(ctx)
 		if err == nil {
 			store.Close()
-		} else if _, answers := errors.AsType[migrations.SchemaError](err); !answers {
-			return lack{"the store", err}
+			return nil
 		}
-		return lack{}
-	}
-	return wait(ctx, look, func(l lack) { fmt.Fprintf(c.OutOrStdout(), "waiting for %s: %v\n", l.what, l.err) })
+		if _, ok := errors.AsType[migrations.SchemaError](err); ok {
+			return nil
+		}
+		return &notReady{"the store", err}
+	})
 }

@@ -14,17 +14,17 @@ import (
 	"github.com/twtr-dev/twtr/migrations"
 )
 
-// waitEvery is how long wait rests between two looks.
+// waitEvery is the pause between two probes.
 const waitEvery = time.Second
 
 func waitCommand(s *Settings) *cobra.Command {
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "wait",
-		Short: "Wait until the store answers, its schema is what this program needs, and Temporal answers",
+		Short: "Wait until the store, its schema and Temporal are available",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
-			e, err := s.engine()
+			config, err := s.Parse()
 			if err != nil {
 				return err
 			}
@@ -32,70 +32,78 @@ func waitCommand(s *Settings) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			ctx, cancel := context.WithTimeout(c.Context(), timeout)
-			defer cancel()
-			look := func() lack { return missing(ctx, e, s, options) }
-			err = wait(ctx, look, func(l lack) { fmt.Fprintf(c.OutOrStdout(), "waiting for %s: %v\n", l.what, l.err) })
+			err = wait(c, timeout, func(ctx context.Context) *notReady { return probe(ctx, config.Store, options) })
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(c.OutOrStdout(), "the store, its schema and Temporal are there")
+			fmt.Fprintln(c.OutOrStdout(), "the store, its schema and Temporal are available")
 			return nil
 		},
 	}
-	command.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "after what time to give up")
+	command.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "when to give up")
 	return command
 }
 
-// lack is what is missing, and how that shows; what is "" if all is there.
-type lack struct {
+// notReady is a dependency that a process can't start without, and why it is not ready.
+type notReady struct {
 	what string
 	err  error
 }
 
-// missing looks for all that a process needs to start, in the order in which it becomes ready.
-func missing(ctx context.Context, e engine, s *Settings, options client.Options) lack {
-	store, err := e.open(ctx, s)
+// probe returns the first dependency that is not ready, in the order in which they become so; nil if all are.
+func probe(ctx context.Context, c StoreConfig, options client.Options) *notReady {
+	store, err := c.open(ctx)
 	if _, ok := errors.AsType[migrations.SchemaError](err); ok {
-		return lack{"the schema", err}
+		return &notReady{"the schema", err}
 	}
 	if err != nil {
-		return lack{"the store", err}
+		return &notReady{"the store", err}
 	}
 	store.Close()
 	if err := temporalclient.Reach(ctx, options); err != nil {
-		return lack{"Temporal", err}
+		return &notReady{"Temporal", err}
 	}
-	return lack{}
+	return nil
 }
 
-// wait looks until nothing is missing, or ctx ends, and says whenever it is something else that is.
-func wait(ctx context.Context, look func() lack, say func(lack)) error {
-	var last lack
+// wait probes until everything is ready, the timeout passes or the command is interrupted. It prints what it waits for
+// whenever that changes.
+func wait(c *cobra.Command, timeout time.Duration, probe func(context.Context) *notReady) error {
+	ctx, cancel := context.WithTimeout(c.Context(), timeout)
+	defer cancel()
+	var last *notReady
 	for {
-		// Beside, because the driver's attempt to connect heeds no context.
-		found := make(chan lack, 1)
-		go func() { found <- look() }()
+		// In a goroutine, because the driver's attempt to connect ignores the context.
+		result := make(chan *notReady, 1)
+		go func() { result <- probe(ctx) }()
 		select {
-		case l := <-found:
-			if l.what == "" {
+		case now := <-result:
+			if now == nil {
 				return nil
 			}
-			if ctx.Err() == nil { // else it only says that the time is over
-				if l.what != last.what {
-					say(l)
+			if ctx.Err() == nil { // otherwise it fails only because time is up
+				if last == nil || now.what != last.what {
+					fmt.Fprintf(c.OutOrStdout(), "waiting for %s: %s\n", now.what, oneLine(now.err))
 				}
-				last = l
+				last = now
 			}
 		case <-ctx.Done():
 		}
 		select {
 		case <-time.After(waitEvery):
 		case <-ctx.Done():
-			if last.what == "" {
-				return fmt.Errorf("waited for the store in vain: %w", ctx.Err())
-			}
-			return fmt.Errorf("waited for %s in vain: %w", last.what, last.err)
+			return gaveUp(c.Context(), timeout, last)
 		}
 	}
+}
+
+func gaveUp(command context.Context, timeout time.Duration, last *notReady) error {
+	why := fmt.Sprintf("gave up after %s", timeout)
+	if command.Err() != nil {
+		why = "interrupted"
+	}
+	if last == nil {
+		return fmt.Errorf("%s: no response yet", why)
+	}
+	return fmt.Errorf("%s: %w", why, last.err)
 }

@@ -34,18 +34,18 @@ import (
 	"github.com/twtr-dev/twtr/workers"
 )
 
-// The processes of the chart, as the manifests say, on what is nearest to a cluster without one: a Cassandra, and a Temporal
-// that keeps its data in PostgreSQL and is set up as in docker-compose.yml.
+// The processes of the chart, started as the manifests say, on the closest thing to a cluster: a Cassandra, and a Temporal that
+// keeps its data in PostgreSQL and is set up as in docker-compose.yml.
 func TestTheChartsProcessesWorkAsOneOnCassandraAndPostgreSQL(t *testing.T) {
 	if os.Getenv("TWTR_TEST_CHART") == "" {
-		t.Skip("needs helm, and PostgreSQL: make helm-test brings them")
+		t.Skip("needs helm, and PostgreSQL: make helm-test provides them")
 	}
 	dir := t.TempDir()
 	binary := filepath.Join(dir, "twtr")
 	output(t, exec.Command("go", "-C", "..", "build", "-o", binary, "./cmd/twtr"))
 	hosts, keyspace := findCassandra(t), "twtr_chart_"+strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
 	t.Cleanup(func() { dropKeyspace(t, hosts, keyspace) })
-	const namespace = "twtr-prod" // not the one that everything has by default
+	const namespace = "twtr-prod" // not the default
 	address := startTemporalOnPostgres(t, dir, namespace)
 
 	migrate, processes := renderChart(t, map[string]string{
@@ -93,7 +93,7 @@ func TestTheChartsProcessesWorkAsOneOnCassandraAndPostgreSQL(t *testing.T) {
 	}
 }
 
-// findCassandra returns one that runs, or one that it starts for this test.
+// findCassandra returns the hosts of a running Cassandra, or of one that it starts for this test.
 func findCassandra(t *testing.T) (hosts string) {
 	if hosts := os.Getenv("TWTR_TEST_CASSANDRA"); hosts != "" {
 		return hosts
@@ -113,8 +113,8 @@ func findCassandra(t *testing.T) (hosts string) {
 	return "127.0.0.1"
 }
 
-// startTemporalOnPostgres starts a server with a namespace, and returns its address. What is told to its schema tool and to
-// the server is what docker-compose.yml tells them, but for where things are.
+// startTemporalOnPostgres starts a server with a namespace, and returns its address. Schema tool and server get the arguments and
+// variables of docker-compose.yml, except for addresses.
 func startTemporalOnPostgres(t *testing.T, dir, namespace string) (address string) {
 	postgres, port, err := net.SplitHostPort(freeAddr(t))
 	require.NoError(t, err)
@@ -131,14 +131,14 @@ func startTemporalOnPostgres(t *testing.T, dir, namespace string) (address strin
 	require.NoError(t, os.WriteFile(tool, fmt.Appendf(nil, "#!/bin/sh\n%s=temporal-sql-tool exec %s \"$@\"\n", asEnv, os.Args[0]), 0o700))
 	schema := compose.Services["temporal-schema"]
 	command := append(append([]string{}, schema.Entrypoint...), schema.Command...)
-	sh := exec.Command(command[0], command[1:]...) // as it reaches the container: compose has made $ of $$
+	sh := exec.Command(command[0], command[1:]...) // as in the container: compose has replaced $$ by $
 	sh.Env = environ(schema.Environment, "PATH="+dir+":"+os.Getenv("PATH"), "SQL_HOST="+postgres, "SQL_PORT="+port)
 	output(t, sh)
 
 	dynamic := filepath.Join(dir, "dynamic.yaml")
 	require.NoError(t, os.WriteFile(dynamic, []byte(compose.Configs["temporal"].Content), 0o600))
-	// An address of this machine that nobody else uses: there its eight ports can be the usual ones, which a free one may not
-	// stand in for (the database has no room for those above 32767).
+	// An unused loopback address, so that Temporal's eight ports can be the default ones. Random ports might not do: its database
+	// can't store ports above 32767.
 	ip := fmt.Sprintf("127.%d.%d.%d", 1+rand.IntN(254), rand.IntN(256), 1+rand.IntN(254))
 	address = ip + ":7233"
 	server := &pod{Cmd: exec.Command(os.Args[0]), name: "Temporal"}
@@ -156,11 +156,11 @@ func startTemporalOnPostgres(t *testing.T, dir, namespace string) (address strin
 			Namespace: namespace, WorkflowExecutionRetentionPeriod: durationpb.New(24 * time.Hour)})
 		_, exists := errors.AsType[*serviceerror.NamespaceAlreadyExists](err)
 		return err == nil || exists
-	}, 2*time.Minute, 500*time.Millisecond, "Temporal answers at %s", address)
+	}, 2*time.Minute, 500*time.Millisecond, "Temporal responds at %s", address)
 	return address
 }
 
-// temporalServer is what the program of that name does, without authorization.
+// temporalServer does what the program temporal-server does, without authorization.
 func temporalServer() (code int) {
 	c, err := config.Load(config.WithEmbedded())
 	if err == nil {
@@ -178,15 +178,15 @@ func temporalServer() (code int) {
 	return 0
 }
 
-// environ is an environment of compose's, with some variables set to others.
+// environ returns an environment of compose's with others added or overridden.
 func environ(base types.MappingWithEquals, others ...string) (env []string) {
 	for name, value := range base {
 		env = append(env, name+"="+*value)
 	}
-	return append(env, others...) // of two the later one holds
+	return append(env, others...) // the last of duplicates counts
 }
 
-// podSpec is as much of Kubernetes' as is needed here.
+// podSpec is the part of Kubernetes' PodSpec that the test needs.
 type podSpec struct {
 	InitContainers, Containers []container
 }
@@ -224,7 +224,7 @@ func renderChart(t *testing.T, values map[string]string) (migrate container, dep
 			return migrate, deployments
 		}
 		require.NoError(t, err)
-		text, err := json.Marshal(any) // whose names are matched whatever their case
+		text, err := json.Marshal(any) // encoding/json matches names regardless of case
 		require.NoError(t, err)
 		var manifest struct {
 			Kind     string
@@ -245,7 +245,7 @@ func renderChart(t *testing.T, values map[string]string) (migrate container, dep
 	}
 }
 
-// chartSecrets are the Secrets that the deployer makes: name/key.
+// chartSecrets are the Secrets that the deployer creates: name/key.
 var chartSecrets = map[string]string{
 	"twtr/auth-keys": "k1:" + strings.Repeat("a", 32),
 	"twtr/seal-key":  strings.Repeat("s", 32),
@@ -255,12 +255,12 @@ var chartSecrets = map[string]string{
 type pod struct {
 	*exec.Cmd
 	name        string
-	addr, probe string // where it listens, and the path that tells whether it is ready
+	addr, probe string // its address, and the path of its readiness probe
 	logs        buffer
 }
 
-// start starts the container's process with the container's environment and nothing else; only the port that it listens
-// at is another, since all are on this machine.
+// start starts the container's process with only the container's environment. The port it listens on differs, because all
+// processes are on this machine.
 func (c container) start(t *testing.T, dir, binary string) *pod {
 	p := &pod{Cmd: exec.Command(binary, c.Args...), name: strings.Join(c.Args, " "), probe: c.ReadinessProbe.HTTPGet.Path}
 	p.Dir, p.Env = dir, []string{"HOME=" + dir}
@@ -272,7 +272,7 @@ func (c container) start(t *testing.T, dir, binary string) *pod {
 		}
 		if variable.Name == "TWTR_HTTP_ADDR" || variable.Name == "TWTR_WORKER_ADDR" {
 			require.Len(t, c.Ports, 1)
-			require.Equal(t, fmt.Sprintf(":%d", c.Ports[0].ContainerPort), value, "the probes ask where it listens")
+			require.Equal(t, fmt.Sprintf(":%d", c.Ports[0].ContainerPort), value, "the probes ask the port it listens on")
 			require.Equal(t, c.Ports[0].Name, c.ReadinessProbe.HTTPGet.Port)
 			p.addr = freeAddr(t)
 			value = p.addr
@@ -283,7 +283,7 @@ func (c container) start(t *testing.T, dir, binary string) *pod {
 	return p
 }
 
-// begin starts the process, which ends with the test at the latest.
+// begin starts the process, which is killed at the end of the test if it still runs.
 func (p *pod) begin(t *testing.T) {
 	p.Stdout, p.Stderr = &p.logs, &p.logs
 	require.NoError(t, p.Start())
@@ -321,7 +321,7 @@ func (p *pod) ready(t *testing.T) {
 	}, time.Minute, 50*time.Millisecond, "%s is ready", p.name)
 }
 
-// output runs a command, and returns what it prints.
+// output runs a command and returns its standard output.
 func output(t *testing.T, command *exec.Cmd) string {
 	t.Helper()
 	var stdout, stderr buffer

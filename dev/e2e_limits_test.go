@@ -31,7 +31,7 @@ func TestSignUpsAndLoginsAreLimitedByAddressAndWritesByUser(t *testing.T) {
 	seconds, err := strconv.Atoi(refused.header.Get("Retry-After"))
 	require.NoError(t, err)
 	require.True(t, 1 <= seconds && seconds <= 20, seconds)
-	require.Equal(t, "this may be done 3 times a minute: try again in "+(time.Duration(seconds)*time.Second).String(), refused.Error)
+	require.Equal(t, "rate limit exceeded (3 per minute); retry in "+(time.Duration(seconds)*time.Second).String(), refused.Error)
 	require.Equal(t, 404, s.call("GET", "/users/joe", "", nil).Status)
 	require.Equal(t, 200, from("192.0.2.2", "/users", signUpBody("joe")).Status, "another address")
 

@@ -24,7 +24,6 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/workflows"
 )
 
 func TestATweetByOneIsReadInTheFeedOfTheOther(t *testing.T) {
@@ -303,14 +302,14 @@ func sortNewestFirst(tweets []tweet) {
 	slices.SortFunc(tweets, func(a, b tweet) int { return strings.Compare(b.ID.String(), a.ID.String()) })
 }
 
-func Test200TweetsBy16ClientsAllArriveOnceAndInOrder(t *testing.T) {
+func TestTweetsBy16ClientsAtOnceAllArriveOnceAndInOrder(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *stack) {
 		s.work()
 		ann, bob := s.signUp("ann"), s.signUp("bob")
 		s.follow(bob, "ann")
-		posted := s.post(ann, 16, 200)
-		require.Len(t, posted, 200)
-		s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 200 })
+		posted := s.post(ann, 16, 64)
+		require.Len(t, posted, 64)
+		s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 64 })
 		require.Equal(t, posted, s.feed(bob))
 	})
 }
@@ -331,22 +330,39 @@ func TestWhatIsPostedWhileTheFeedsWorkerIsDownArrivesWhenItIsBack(t *testing.T) 
 	})
 }
 
-func TestWithoutTheTweetsWorkerATweetIsAnswered503AndStoredWhenOneComes(t *testing.T) {
+func TestWithoutAnyWorkerATweetIsPostedAndListedAndDeliveredWhenOneComes(t *testing.T) {
+	onEachEngine(t, func(t *testing.T, s *stack) {
+		stop := s.work()
+		ann, bob := s.signUp("ann"), s.signUp("bob")
+		s.follow(bob, "ann")
+		stop()
+		posted := s.tweet(ann, "nobody is working")
+		var list []tweet
+		s.ok("GET", "/tweets/ann", "", nil, &list)
+		require.Equal(t, []tweet{posted}, list)
+		require.Empty(t, s.feed(bob))
+		require.Equal(t, "running", s.delivery(ann, posted.ID).State)
+		s.work()
+		s.eventually("it is delivered", func() bool { return slices.Equal([]tweet{posted}, s.feed(bob)) })
+	})
+}
+
+func TestATweetThatMayHaveBeenAcceptedIs503WithAHint(t *testing.T) {
 	s := newStack(t, "sqlite")
-	stop := s.work()
+	s.work()
 	ann := s.signUp("ann")
-	stop()
-	s.work("users", "followers", "feeds") // each polls its own queue alone
-	a := s.call("POST", "/tweets", ann, map[string]string{"content": "late"})
+	s.server.Stop()
+	a := s.call("POST", "/tweets", ann, map[string]string{"content": "lost?"})
+	require.Equal(t, 503, a.Status)
+	require.Contains(t, a.Error, "the tweet may have been accepted")
+	require.Empty(t, a.header.Get("Retry-After"), "a client must not repeat it unseen")
+	a = s.callWith("POST", "/tweets", ann, map[string]string{"content": "lost?"}, map[string]string{"Idempotency-Key": "k"})
 	require.Equal(t, 503, a.Status)
 	require.Equal(t, "1", a.header.Get("Retry-After"))
-	require.Contains(t, a.Error, "the tweet may have been accepted all the same")
-	s.work("tweets")
-	s.eventually("it is stored", func() bool {
-		var tweets []tweet
-		s.ok("GET", "/tweets/ann", "", nil, &tweets)
-		return len(tweets) == 1 && tweets[0].Content == "late"
-	})
+	require.Contains(t, a.Error, "the same Idempotency-Key")
+	var list []tweet
+	s.ok("GET", "/tweets/ann", "", nil, &list) // reads need no Temporal
+	require.Empty(t, list)
 }
 
 func TestManyWhoFollowAtOnceAreAllAnswered(t *testing.T) {
@@ -368,57 +384,10 @@ func TestManyWhoFollowAtOnceAreAllAnswered(t *testing.T) {
 	require.Equal(t, []string{"ann"}, names)
 }
 
-func Test64ClientsFor30SecondsLoseAndDoubleNothing(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, s *stack) {
-		s.work()
-		const clients = 64
-		authors := make([]string, clients)
-		for i := range authors {
-			authors[i] = s.signUp(fmt.Sprintf("author-%d", i))
-		}
-		readers := []string{s.signUp("reader-0"), s.signUp("reader-1"), s.signUp("reader-2")}
-		for _, reader := range readers {
-			for i := range authors {
-				s.follow(reader, fmt.Sprintf("author-%d", i))
-			}
-		}
-		var mu sync.Mutex
-		var posted []tweet
-		var wg sync.WaitGroup
-		end := time.Now().Add(30 * time.Second)
-		for i, token := range authors {
-			wg.Go(func() {
-				for n := 0; time.Now().Before(end); n++ {
-					var one tweet
-					a := s.insist("POST", "/tweets", token, map[string]string{"content": fmt.Sprintf("tweet %d of %d", n, i)})
-					if err := json.Unmarshal(a.Data, &one); err != nil || a.Status != 200 {
-						t.Error(a.Status, a.Error, err)
-						return
-					}
-					mu.Lock()
-					posted = append(posted, one)
-					mu.Unlock()
-					if a := s.insist("GET", "/feeds/me", readers[i%len(readers)], nil); a.Status != 200 {
-						t.Error(a.Status, a.Error)
-						return
-					}
-				}
-			})
-		}
-		wg.Wait()
-		sortNewestFirst(posted)
-		t.Logf("%d tweets by %d clients in 30 s", len(posted), clients)
-		for _, reader := range readers {
-			s.eventually("all arrive", func() bool { return len(s.feed(reader)) >= len(posted) })
-			require.Equal(t, posted, s.feed(reader))
-		}
-	}, "--feed-max-items", "100000")
-}
-
 // A delivery of this size needs the second step, an activity a bucket.
-const manyFollowers = 40_000
+const manyFollowers = 24_000
 
-func TestADeliveryGoesOnAfterTheStoreWasDownInItsMiddle(t *testing.T) {
+func TestADeliveryContinuesAfterTheStoreWasDownInItsMiddle(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *stack) {
 		s.work("users", "tweets", "followers")
 		ann := s.signUp("ann")
@@ -429,7 +398,7 @@ func TestADeliveryGoesOnAfterTheStoreWasDownInItsMiddle(t *testing.T) {
 		s.eventually("the delivery has begun", func() bool { return s.delivered(posted.ID, readers[:200]) > 0 })
 		end := outage()
 		back := time.After(5 * time.Second)
-		if s.engine == "cassandra" { // SQLite is still read while somebody writes
+		if s.engine == "cassandra" { // SQLite can be read while another process writes
 			a := s.call("GET", "/tweets/ann", "", nil)
 			require.Equal(t, 503, a.Status)
 			require.Equal(t, "1", a.header.Get("Retry-After"))
@@ -441,7 +410,7 @@ func TestADeliveryGoesOnAfterTheStoreWasDownInItsMiddle(t *testing.T) {
 		// Another worker takes over from one that is stopped in the middle.
 		stopFirst()
 		s.work("feeds")
-		s.eventually("the delivery completes", func() bool { return s.state(posted.ID) == "complete" })
+		s.eventually("the delivery completes", func() bool { return s.completed("post-tweet/" + posted.ID.String()) })
 		require.Equal(t, len(readers), s.delivered(posted.ID, readers))
 	})
 }
@@ -460,9 +429,9 @@ func (s *stack) seedFollowers(followee string, n int) []string {
 		tx, err := db.Begin()
 		require.NoError(s.t, err)
 		for _, name := range names {
-			_, err := tx.Exec("INSERT INTO followers VALUES (?, ?, ?, ?, false)", followee, twtr.FollowerBucket(name), name, at.UnixMicro())
+			_, err := tx.Exec("INSERT INTO followers (username, bucket, follower, written_at, removed) VALUES (?, ?, ?, ?, false)", followee, twtr.FollowerBucket(name), name, at.UnixMicro())
 			require.NoError(s.t, err)
-			_, err = tx.Exec("INSERT INTO followings VALUES (?, ?, ?, false)", name, followee, at.UnixMicro())
+			_, err = tx.Exec("INSERT INTO followings (username, followee, written_at, removed) VALUES (?, ?, ?, false)", name, followee, at.UnixMicro())
 			require.NoError(s.t, err)
 		}
 		require.NoError(s.t, tx.Commit())
@@ -506,7 +475,7 @@ func (s *stack) delivered(id uuid.UUID, readers []string) int {
 
 // outage prepares for the store to be down, from its call until that of what it returns.
 func (s *stack) outage() (begin func() (end func())) {
-	if s.engine == "sqlite" { // whoever has begun to write keeps the others from it
+	if s.engine == "sqlite" { // a process that has begun to write keeps the others from it
 		db, err := sql.Open("sqlite", "file:"+s.file+"?_txlock=immediate&_pragma=busy_timeout(5000)")
 		require.NoError(s.t, err)
 		s.t.Cleanup(func() { db.Close() })
@@ -533,16 +502,15 @@ func (s *stack) outage() (begin func() (end func())) {
 	}
 }
 
-// state is the search attribute that the Web UI shows of a tweet's workflow.
-func (s *stack) state(id uuid.UUID) string {
-	c, err := client.Dial(client.Options{HostPort: s.temporal})
+// completed reports whether no run of the workflow is open, and the newest one has completed.
+func (s *stack) completed(id string) bool {
+	s.t.Helper()
+	d, err := s.client.DescribeWorkflowExecution(s.t.Context(), id, "")
 	require.NoError(s.t, err)
-	defer c.Close()
-	list, err := c.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
-		Query: fmt.Sprintf("WorkflowType = 'PostTweet' AND %s = '%s'", workflows.TweetID.GetName(), id)})
-	require.NoError(s.t, err)
-	if len(list.GetExecutions()) != 1 {
-		return ""
+	status := d.GetWorkflowExecutionInfo().GetStatus()
+	if status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
+		return false
 	}
-	return strings.Trim(string(list.GetExecutions()[0].GetSearchAttributes().GetIndexedFields()[workflows.State.GetName()].GetData()), `"`)
+	require.Equal(s.t, enums.WORKFLOW_EXECUTION_STATUS_COMPLETED, status)
+	return true
 }

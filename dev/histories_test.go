@@ -7,12 +7,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/history/v1"
 	"go.temporal.io/api/workflowservice/v1"
-	"go.temporal.io/sdk/client"
 	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/workflows"
 )
 
 // TestRecordHistories writes the histories that the workflows' unit test replays; make histories runs it.
@@ -40,7 +43,7 @@ func TestRecordHistories(t *testing.T) {
 	s.deleteTweet(ann, posted.ID)
 	s.record(dir, "delete-tweet/"+posted.ID.String(), "delete-tweet")
 
-	// The backfill, which a stopped worker has not begun, meets the unfollow.
+	// An unfollow comes before the backfill, which no worker has begun.
 	s.unfollow(bob, "ann")
 	s.record(dir, "follow/bob/ann", "unfollow")
 	stopFeeds()
@@ -49,12 +52,15 @@ func TestRecordHistories(t *testing.T) {
 	s.work("feeds")
 	s.record(dir, "follow/bob/ann", "unfollow-during-a-backfill")
 
-	// The store is away for longer than the local activity tries: the regular one stores the tweet, by a retry.
+	// The store is unavailable for longer than the local activity retries: a regular one stores the tweet.
 	begin := s.outage()
 	end := begin()
 	time.AfterFunc(4*time.Second, end)
-	posted = s.tweet(ann, "while the store is away")
-	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-while-the-store-is-away")
+	posted.ID = uuid.Must(uuid.NewV7())
+	in := workflows.PostTweetInput{Tweet: stored(t, posted)}
+	_, err := s.client.ExecuteWorkflow(t.Context(), in.StartOptions(), workflows.PostTweet, in)
+	require.NoError(t, err)
+	s.record(dir, workflows.PostTweetID(posted.ID), "post-tweet-while-the-store-is-unavailable")
 
 	s.seedFollowers("ann", manyFollowers)
 	posted = s.tweet(ann, "to all of you")
@@ -70,6 +76,12 @@ func TestRecordHistories(t *testing.T) {
 	}
 	s.record(dir, "rebuild-feed/bob", "rebuild-feed")
 	s.record(dir, "audit-delivery/"+posted.ID.String(), "audit-delivery")
+
+	s.inOneBucket("ann", twtr.FollowerBucket("eve"), 2500)
+	eve := s.signUp("eve")
+	s.follow(eve, "ann")
+	s.unfollow(eve, "ann") // the first one finds that the bucket is large, the second one requests a count
+	s.record(dir, "count-followers/ann/", "count-followers")
 }
 
 // identity is which process of which machine did something, which is of no interest here.
@@ -78,11 +90,8 @@ var identity = regexp.MustCompile(`"(identity|name)": +"[^"]*[@:][^"]*"`)
 // record writes the history of the newest run of the workflow whose ID begins so, when it has ended.
 func (s *stack) record(dir, id, name string) {
 	s.t.Helper()
-	c, err := client.Dial(client.Options{HostPort: s.temporal})
-	require.NoError(s.t, err)
-	defer c.Close()
 	s.eventually("the workflow has ended", func() bool {
-		list, err := c.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
+		list, err := s.client.ListWorkflow(s.t.Context(), &workflowservice.ListWorkflowExecutionsRequest{
 			PageSize: 1, Query: "WorkflowId STARTS_WITH '" + id + "'"})
 		require.NoError(s.t, err)
 		if len(list.GetExecutions()) == 0 || list.GetExecutions()[0].GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
@@ -90,7 +99,7 @@ func (s *stack) record(dir, id, name string) {
 		}
 		w := list.GetExecutions()[0].GetExecution()
 		var h history.History
-		events := c.GetWorkflowHistory(s.t.Context(), w.GetWorkflowId(), w.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+		events := s.client.GetWorkflowHistory(s.t.Context(), w.GetWorkflowId(), w.GetRunId(), false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
 		for events.HasNext() {
 			event, err := events.Next()
 			require.NoError(s.t, err)

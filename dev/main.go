@@ -1,5 +1,5 @@
-// Command dev runs everything in one process, for development: a Temporal server with its Web UI, the API, all workers,
-// and the embedded store. With the argument temporal it runs the Temporal server alone.
+// Command dev runs everything in one process, for development: a Temporal server with its Web UI, the API, all workers, and the
+// store. With the argument temporal it runs only the Temporal server.
 package main
 
 import (
@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -26,16 +27,21 @@ import (
 	"github.com/twtr-dev/twtr/workers"
 )
 
+// gcPercent trades memory for time: all of Temporal's server, the API and the workers allocate in this one process, on a small live
+// heap. Compared with the default of 100 it gives some 5% more tweets and 10% more follows per second (make bench-compare).
+const gcPercent = 400
+
 func main() {
+	debug.SetGCPercent(gcPercent)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	os.Exit(cmd.Execute(ctx, newRoot(), os.Args[1:], os.Stdout, os.Stderr))
 }
 
-// dir holds the store, Temporal's database, the log, and the secrets made at the first start.
+// dir holds the store, Temporal's database, the log, and the secrets that the first start creates.
 const dir = ".twtr"
 
-// addresses are Temporal's usual ones.
+// addresses are those of the Temporal server; the defaults are Temporal's own.
 type addresses struct{ temporal, ui string }
 
 func newRoot() *cobra.Command {
@@ -110,11 +116,15 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows"} {
 		settings.SetDefault(key, "0")
 	}
-	if err := free(ctx, settings.HTTPAddr()); err != nil {
+	config, err := settings.Parse("http.addr")
+	if err != nil {
 		return err
 	}
-	if err := cmd.Migrate(ctx, settings); err != nil {
-		if settings.Store() == "cassandra" {
+	if err := free(ctx, config.API.Addr); err != nil {
+		return err
+	}
+	if err := cmd.Migrate(ctx, config.Store); err != nil {
+		if config.Store.Engine == "cassandra" {
 			err = fmt.Errorf("%w (scripts/cassandra.sh start brings one)", err)
 		}
 		return err
@@ -124,19 +134,19 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 		return err
 	}
 	defer server.Stop()
-	process, err := cmd.Connect(ctx, settings, server.Addr(), logs)
+	app, err := cmd.Connect(ctx, config, server.Addr(), logs)
 	if err != nil {
 		return err
 	}
-	defer process.Close()
+	defer app.Close()
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return process.RunWorkers(ctx, workers.Domains()...) })
-	g.Go(func() error { return process.ServeAPI(ctx) })
+	g.Go(func() error { return app.RunWorkers(ctx, config.Workers, workers.Domains()...) })
+	g.Go(func() error { return app.ServeAPI(ctx, config.API) })
 	g.Go(func() error {
-		url := localURL(settings.HTTPAddr())
+		url := localURL(config.API.Addr)
 		if healthy(ctx, url) {
-			fmt.Fprintf(out, welcome, url, a.ui, settings.Store(), dir)
+			fmt.Fprintf(out, welcome, url, a.ui, config.Store.Engine, dir)
 		}
 		return nil
 	})
@@ -144,20 +154,20 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 }
 
 const welcome = `
-twtr runs.
+twtr is running.
   API              %[1]s
   Temporal Web UI  http://%[2]s
   store            %[3]s; data, log and secrets are in %[4]s/
 
 Try:
   curl -s %[1]s/users -d '{"username":"ann","password":"correct horse","passwordConfirmation":"correct horse","email":"ann@example.com","displayName":"Ann"}'
-  curl -s %[1]s/tweets -H 'Authorization: Bearer <the accessToken of that answer>' -d '{"content":"hello, world"}'
+  curl -s %[1]s/tweets -H 'Authorization: Bearer <the accessToken of that response>' -d '{"content":"hello, world"}'
   curl -s %[1]s/tweets/ann
 
 Ctrl-C stops it.
 `
 
-// secret is the random text in a file, which is made when missing.
+// secret returns the random text in a file, which it creates if it does not exist.
 func secret(file string) (string, error) {
 	text := rand.Text() + rand.Text()
 	f, err := os.OpenFile(file, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
@@ -172,7 +182,7 @@ func secret(file string) (string, error) {
 	return text, errors.Join(err, f.Close())
 }
 
-// free says in one line if somebody listens at the address, before anything is started.
+// free returns an error of one line if the address is in use, before anything is started.
 func free(ctx context.Context, addr string) error {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -192,7 +202,7 @@ func localURL(addr string) string {
 	return "http://" + net.JoinHostPort(host, port)
 }
 
-// healthy waits until the API answers, and reports whether it did before ctx ended.
+// healthy waits until the API responds, and reports whether it did before ctx ended.
 func healthy(ctx context.Context, url string) bool {
 	for ctx.Err() == nil {
 		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/healthz", nil)

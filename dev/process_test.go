@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -48,11 +47,11 @@ func TestMain(m *testing.M) {
 type process struct {
 	*exec.Cmd
 	stdout *bufio.Reader
-	stderr *bytes.Buffer
+	stderr *buffer
 }
 
 func start(t *testing.T, dir, as string, env []string, args ...string) *process {
-	p := &process{Cmd: exec.Command(os.Args[0], args...), stderr: &bytes.Buffer{}}
+	p := &process{Cmd: exec.Command(os.Args[0], args...), stderr: &buffer{}}
 	p.Dir, p.Env, p.Stderr = dir, append(append(os.Environ(), asEnv+"="+as), env...), p.stderr
 	stdout, err := p.StdoutPipe()
 	require.NoError(t, err)
@@ -99,7 +98,7 @@ func TestAfterKill9EverythingIsThereAgain(t *testing.T) {
 	dir := t.TempDir()
 	api, _, args := devArgs(t)
 	p := start(t, dir, "dev", nil, args...)
-	p.says(t, "twtr runs.")
+	p.says(t, "twtr is running.")
 	s := &stack{t: t, url: "http://" + api}
 	ann, bob := s.signUp("ann"), s.signUp("bob")
 	s.follow(bob, "ann")
@@ -108,7 +107,7 @@ func TestAfterKill9EverythingIsThereAgain(t *testing.T) {
 	_ = p.Wait()
 
 	p = start(t, dir, "dev", nil, args...)
-	p.says(t, "twtr runs.")
+	p.says(t, "twtr is running.")
 	s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 50 }) // by the token of before
 	require.Equal(t, posted, s.feed(bob))
 	p.stops(t, os.Interrupt)
@@ -177,7 +176,7 @@ func TestWaitEndsWhenStoreSchemaAndTemporalAreThere(t *testing.T) {
 	says("waiting for Temporal: ")
 	server := start(t, dir, "dev", nil, append([]string{"temporal"}, args[2:]...)...)
 	server.says(t, "Temporal at "+temporal)
-	says("the store, its schema and Temporal are there\n")
+	says("the store, its schema and Temporal are available\n")
 	require.NoError(t, wait.Wait())
 	server.stops(t, os.Interrupt)
 }
@@ -218,7 +217,7 @@ func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
 	}, time.Minute, 20*time.Millisecond)
 
 	server.stops(t, os.Interrupt)
-	requireAnswer("/readyz", 503, "Temporal does not answer\n")
+	requireAnswer("/readyz", 503, "Temporal is unavailable\n")
 	requireAnswer("/healthz", 200, "ok")
 	worker.stops(t, syscall.SIGTERM)
 }

@@ -23,7 +23,7 @@ func (s *stack) remember(content []byte) {
 }
 
 // checkSecrets looks through everything that Temporal's database holds after a test, histories, memos and search
-// attributes alike, and through the log, for what is nobody's business: each test is one of what may leave something.
+// attributes alike, and through the log, for secrets: each test may leave some in a place of its own.
 func (s *stack) checkSecrets(file string) {
 	// The password and the address of all test users, any password hash, and the header of any access token of ours.
 	needles := [][]byte{[]byte("correct horse"), []byte("@example.com"), []byte("$argon2id"), []byte("eyJhbGciOi")}

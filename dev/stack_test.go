@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +20,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/api"
@@ -25,6 +29,7 @@ import (
 	"github.com/twtr-dev/twtr/cmd"
 	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
+	"github.com/twtr-dev/twtr/internal/telemetry"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/store/sqlite"
 	"github.com/twtr-dev/twtr/workers"
@@ -36,7 +41,10 @@ type stack struct {
 	engine   string
 	url      string
 	temporal string // address
-	process  *cmd.Process
+	server   *temporalserver.Server
+	client   client.Client // of the test's own
+	app      *cmd.App
+	config   cmd.Config
 	store    twtr.Store // a connection of the test's own
 	file     string     // of the SQLite store
 	args     []string   // the settings, as flags
@@ -56,7 +64,12 @@ func onEachEngine(t *testing.T, test func(*testing.T, *stack), flags ...string) 
 	}
 }
 
-func newStack(t *testing.T, engine string, with ...string) *stack {
+func newStack(t *testing.T, engine string, flags ...string) *stack {
+	return newStackWith(t, engine, nil, flags...)
+}
+
+// newStackWith is newStack with values of the Temporal server's dynamic configuration.
+func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, with ...string) *stack {
 	dir := t.TempDir()
 	s := &stack{t: t, engine: engine, file: filepath.Join(dir, "twtr.db"), logs: &buffer{}}
 	addr := freeAddr(t)
@@ -83,17 +96,23 @@ func newStack(t *testing.T, engine string, with ...string) *stack {
 	flags := pflag.NewFlagSet("test", pflag.PanicOnError)
 	settings := cmd.NewSettings(flags)
 	require.NoError(t, flags.Parse(args))
-	require.NoError(t, cmd.Migrate(t.Context(), settings))
+	config, err := settings.Parse()
+	require.NoError(t, err)
+	s.config = config
+	require.NoError(t, cmd.Migrate(t.Context(), config.Store))
 
 	histories := filepath.Join(dir, "temporal.db")
-	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: histories})
+	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: histories, DynamicConfig: temporalConfig})
 	require.NoError(t, err)
 	t.Cleanup(func() { s.checkSecrets(histories) }) // when the server has stopped
 	t.Cleanup(server.Stop)
-	s.temporal = server.Addr()
-	s.process, err = cmd.Connect(t.Context(), settings, server.Addr(), s.logs)
+	s.server, s.temporal = server, server.Addr()
+	s.client, err = client.Dial(client.Options{HostPort: s.temporal, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 	require.NoError(t, err)
-	t.Cleanup(s.process.Close)
+	t.Cleanup(s.client.Close)
+	s.app, err = cmd.Connect(t.Context(), config, server.Addr(), s.logs)
+	require.NoError(t, err)
+	t.Cleanup(s.app.Close)
 	if engine == "cassandra" {
 		s.store, err = cassandra.Open(t.Context(), cassandra.Config{Hosts: strings.Split(hosts, ","), Keyspace: keyspace})
 	} else {
@@ -102,7 +121,7 @@ func newStack(t *testing.T, engine string, with ...string) *stack {
 	require.NoError(t, err)
 	t.Cleanup(s.store.Close)
 
-	s.background(func(ctx context.Context) error { return s.process.ServeAPI(ctx) })
+	s.background(func(ctx context.Context) error { return s.app.ServeAPI(ctx, config.API) })
 	requireHealthy(t, s.url)
 	return s
 }
@@ -112,7 +131,7 @@ func (s *stack) work(domains ...string) (stop func()) {
 	if len(domains) == 0 {
 		domains = workers.Domains()
 	}
-	return s.background(func(ctx context.Context) error { return s.process.RunWorkers(ctx, domains...) })
+	return s.background(func(ctx context.Context) error { return s.app.RunWorkers(ctx, s.config.Workers, domains...) })
 }
 
 func (s *stack) background(run func(context.Context) error) (stop func()) {
@@ -139,7 +158,7 @@ func freeAddr(t *testing.T) string {
 func requireHealthy(t *testing.T, url string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	require.True(t, healthy(ctx, url), "nobody answers at %s", url)
+	require.True(t, healthy(ctx, url), "no response from %s", url)
 }
 
 func dropKeyspace(t *testing.T, hosts, keyspace string) {
@@ -251,6 +270,28 @@ type tweet struct {
 	Username  string    `json:"username"`
 	Content   string    `json:"content"`
 	CreatedAt string    `json:"createdAt"`
+}
+
+func (one tweet) at(t *testing.T) time.Time {
+	at, err := time.Parse("2006-01-02T15:04:05.000Z", one.CreatedAt)
+	require.NoError(t, err)
+	return at
+}
+
+// apiWithClock is another API process of the same stack, whose clock differs by that much.
+func (s *stack) apiWithClock(skew time.Duration) *stack {
+	metrics, err := telemetry.New()
+	require.NoError(s.t, err)
+	handler, err := api.New(api.Config{
+		Store: s.store, Temporal: s.client, SealKey: strings.Repeat("s", 32),
+		AuthKeys: []api.Key{{ID: "test", Secret: []byte(strings.Repeat("a", 32))}},
+		Logger:   slog.New(slog.DiscardHandler), Metrics: metrics,
+		Now: func() time.Time { return time.Now().Add(skew) },
+	})
+	require.NoError(s.t, err)
+	server := httptest.NewServer(handler)
+	s.t.Cleanup(server.Close)
+	return &stack{t: s.t, url: server.URL}
 }
 
 func signUpBody(username string) map[string]string {

@@ -17,7 +17,7 @@ import (
 	"github.com/twtr-dev/twtr/workers"
 )
 
-func TestHelm3AndHelm4TakeTheChartAndMakeTheSameOfIt(t *testing.T) {
+func TestHelm3AndHelm4AcceptTheChartAndRenderItAlike(t *testing.T) {
 	helms := []string{tool(t, "HELM", "helm"), tool(t, "HELM4", "helm4")}
 	for _, values := range valueSets(t) {
 		file := filepath.Join("testdata", values+".yaml")
@@ -31,20 +31,20 @@ func TestHelm3AndHelm4TakeTheChartAndMakeTheSameOfIt(t *testing.T) {
 	}
 }
 
-func TestKubernetesTakesWhatIsRendered(t *testing.T) {
+func TestTheManifestsMatchKubernetesSchemas(t *testing.T) {
 	validate := tool(t, "KUBECTL_VALIDATE", "kubectl-validate")
 	keda, prometheus := os.Getenv("KEDA_CRDS"), os.Getenv("PROMETHEUS_CRDS")
 	if keda == "" || prometheus == "" {
-		lacks(t, "KEDA_CRDS and PROMETHEUS_CRDS don't name the schemas of custom resources")
+		missing(t, "KEDA_CRDS and PROMETHEUS_CRDS are not set to the schemas of custom resources")
 	}
 	dir := t.TempDir()
 	write := func(name string, objects []object) {
 		var docs []string
 		for _, o := range objects {
 			switch o.text("apiVersion") + "/" + o.kind() {
-			case "temporal.io/v1alpha1/Connection": // whose schema can't be had from here
+			case "temporal.io/v1alpha1/Connection": // whose schema is not available
 				continue
-			case "temporal.io/v1alpha1/WorkerDeployment": // nor that of this, but it holds a pod template
+			case "temporal.io/v1alpha1/WorkerDeployment": // nor is this one's, but it contains a pod template
 				template := object{}
 				o.into("spec.template", &template)
 				o = object{"apiVersion": "v1", "kind": "PodTemplate", "metadata": o["metadata"], "template": template}
@@ -64,7 +64,7 @@ func TestKubernetesTakesWhatIsRendered(t *testing.T) {
 	require.False(t, failed, stdout+stderr)
 }
 
-// deployer are the manifests of scripts/setup-k8s.sh.
+// deployer returns the manifests of scripts/setup-k8s.sh.
 func deployer(t *testing.T) []object {
 	stdout, stderr, failed := run(t, "../scripts/setup-k8s.sh", "--dry-run")
 	require.False(t, failed, stderr)
@@ -87,10 +87,10 @@ func TestTheDeployersRoleSufficesForTheChart(t *testing.T) {
 		return verbs
 	}
 	for _, r := range rules {
-		require.NotContains(t, slices.Concat(r.APIGroups, r.Resources, r.Verbs), "*", "rights are named one by one")
+		require.NotContains(t, slices.Concat(r.APIGroups, r.Resources, r.Verbs), "*", "rights are listed one by one")
 	}
 	all := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
-	require.Subset(t, may("", "secrets"), all, "which Helm keeps its releases in")
+	require.Subset(t, may("", "secrets"), all, "in which Helm stores its releases")
 	forEachValueSet(t, func(t *testing.T, objects []object) {
 		for _, o := range objects {
 			group, _, grouped := strings.Cut(o.text("apiVersion"), "/")
@@ -126,7 +126,7 @@ func TestTheWorkersAreTheBinarysDomains(t *testing.T) {
 	require.Equal(t, []string{"api"}, p.Spec.Containers[0].Args)
 }
 
-// temporalsVariables notes which environment variables Temporal's convention looks at.
+// temporalsVariables records which environment variables Temporal's convention reads.
 type temporalsVariables map[string]bool
 
 func (temporalsVariables) Environ() []string { return nil }
@@ -154,20 +154,20 @@ func TestEveryVariableIsASettingAndEverySettingCanBeSet(t *testing.T) {
 				}
 				seen := map[string]bool{}
 				for _, variable := range c.Env {
-					require.True(t, settings[variable.Name] || temporal[variable.Name], "%s of %s: the binary knows no %s", values, p.object, variable.Name)
+					require.True(t, settings[variable.Name] || temporal[variable.Name], "%s of %s: the binary has no setting %s", values, p.object, variable.Name)
 					require.False(t, seen[variable.Name], "%s of %s: %s twice", values, p.object, variable.Name)
 					seen[variable.Name], set[variable.Name] = true, true
 				}
 			}
 		}
 	}
-	delete(settings, "TWTR_SQLITE_PATH") // pods have no disk to keep it on
+	delete(settings, "TWTR_SQLITE_PATH") // pods have no disk for it
 	for variable := range settings {
-		require.True(t, set[variable], "%s is set by no file of testdata: add its setting to settings in values.schema.json, and in testdata/everything.yaml", variable)
+		require.True(t, set[variable], "no file in testdata sets %s: add its setting to settings in values.schema.json and to testdata/everything.yaml", variable)
 	}
 }
 
-func TestSecretsAreNamedAndNeverMade(t *testing.T) {
+func TestSecretsAreReferredToAndNeverCreated(t *testing.T) {
 	forEachValueSet(t, func(t *testing.T, objects []object) {
 		require.Empty(t, ofKind(objects, "Secret"))
 		for _, p := range pods(objects) {
@@ -186,7 +186,7 @@ func TestSecretsAreNamedAndNeverMade(t *testing.T) {
 
 func TestEveryPodIsRestricted(t *testing.T) {
 	forEachValueSet(t, func(t *testing.T, objects []object) {
-		accounts := map[string]bool{"": true} // the namespace's own: of a hook, and of the test
+		accounts := map[string]bool{"": true} // the namespace's default: of hooks and of helm test
 		for _, account := range ofKind(objects, "ServiceAccount") {
 			require.Equal(t, false, account["automountServiceAccountToken"], account)
 			accounts[account.name()] = true
@@ -217,7 +217,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 	})
 }
 
-func TestEveryPodWaitsIsProbedAndHasTimeToDrain(t *testing.T) {
+func TestEveryPodWaitsHasProbesAndTimeToDrain(t *testing.T) {
 	var least int
 	file(t, "values.schema.json")[0].into("definitions.component.properties.terminationGracePeriodSeconds.minimum", &least)
 	forEachValueSet(t, func(t *testing.T, objects []object) {
@@ -246,8 +246,8 @@ func TestEveryPodWaitsIsProbedAndHasTimeToDrain(t *testing.T) {
 	})
 }
 
-func TestTheMigrationComesFirstWithoutAWayToWaitForItself(t *testing.T) {
-	// Cassandra is there: a hook, and everything that it needs is a hook, too.
+func TestTheMigrationComesFirstAndCannotDeadlock(t *testing.T) {
+	// An existing Cassandra: a hook, and everything that it needs is a hook, too.
 	objects := render(t, "external")
 	job := find(t, objects, "Job", "twtr-migrate")
 	policy := find(t, objects, "NetworkPolicy", "twtr-migrate")
@@ -258,7 +258,7 @@ func TestTheMigrationComesFirstWithoutAWayToWaitForItself(t *testing.T) {
 	require.Empty(t, pods([]object{job})[0].Spec.ServiceAccountName)
 	require.Equal(t, []string{"migrate", "--timeout=5m"}, pods([]object{job})[0].Spec.Containers[0].Args)
 
-	// Cassandra is installed together with it: no hook at all, or neither would ever begin.
+	// A Cassandra that is installed with it: no hooks, or neither would ever start.
 	for _, o := range render(t, "defaults") {
 		if o.kind() != "Pod" {
 			require.NotContains(t, o.labels("metadata.annotations"), "helm.sh/hook", o)
@@ -278,7 +278,7 @@ func TestSelectorsSelect(t *testing.T) {
 	}
 	forEachValueSet(t, func(t *testing.T, objects []object) {
 		all := pods(objects)
-		// Whom a policy is for, and that all others are for somebody.
+		// Which policies select each pod.
 		policies := map[string][]string{}
 		for _, o := range ofKind(objects, "NetworkPolicy") {
 			var types []string
@@ -294,7 +294,7 @@ func TestSelectorsSelect(t *testing.T) {
 			}
 		}
 		for _, p := range all {
-			if p.object.kind() != "Pod" { // the test's
+			if p.object.kind() != "Pod" { // that of helm test
 				require.ElementsMatch(t, []string{"Ingress", "Egress"}, policies[p.object.name()], p.object)
 			}
 		}
@@ -320,12 +320,12 @@ func TestSelectorsSelect(t *testing.T) {
 		}
 		for _, o := range ofKind(objects, "HorizontalPodAutoscaler", "ScaledObject") {
 			deployment := find(t, objects, "Deployment", o.text("spec.scaleTargetRef.name"))
-			require.NotContains(t, deployment["spec"], "replicas", "%s is scaled by another", deployment)
+			require.NotContains(t, deployment["spec"], "replicas", "an autoscaler scales %s", deployment)
 		}
 	})
 }
 
-func TestTheNetworkIsClosedButForWhatIsNeeded(t *testing.T) {
+func TestNetworkPoliciesAllowOnlyWhatIsNeeded(t *testing.T) {
 	rules := func(objects []object, name, direction, want string) {
 		t.Helper()
 		var rules any
@@ -349,7 +349,7 @@ func TestTheNetworkIsClosedButForWhatIsNeeded(t *testing.T) {
 
 	rules(render(t, "everything"), "twtr-workers", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
 		"{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}]")
-	// An empty list lets nobody in; an empty `from` would be everybody.
+	// An empty list allows no peer; an empty `from` would allow all.
 	objects = render(t, "everything", "--set", "networkPolicy.metricsFrom=null,networkPolicy.ingressFrom=null")
 	rules(objects, "twtr-workers", "ingress", "null")
 	rules(objects, "twtr-api", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
@@ -395,13 +395,15 @@ func TestAWrongValueIsRefusedWithAClearMessage(t *testing.T) {
 		{"versioning.deploymentName=a.b", `at '/versioning/deploymentName': 'a.b' does not match pattern`},
 		{"api.terminationGracePeriodSeconds=10", `minimum: got 10, want 15`},
 		{"pods.autoscaling.type=keda", `the API has no task queue: KEDA scales workers only`},
-		{"cassandra.hosts={a}", `cassandra: either hosts of yours, or bundled.enabled; not both`},
-		{"cassandra.bundled.enabled=false", `cassandra.hosts is empty: name yours, or set bundled.enabled`},
+		{"cassandra.hosts={a}", `cassandra: set either hosts or bundled.enabled, not both`},
+		{"cassandra.bundled.enabled=false", `cassandra.hosts is empty: set it to your nodes`},
 		{"cassandra.bundled.enabled=false,cassandra.hosts={a}", `cassandra.replication is empty`},
+		{"cassandra.tls.enabled=true", `cassandra.tls: the bundled nodes have no TLS`},
+		{"cassandra.tls.existingSecret=a", `cassandra.tls.existingSecret is of use only with cassandra.tls.enabled`},
 		{"temporal.tls.existingSecret=a", `temporal.tls.existingSecret is of use only with temporal.tls.enabled`},
 		{"temporal.tls.enabled=true,workers.feeds.autoscaling.type=keda", `KEDA and the worker controller use TLS only with an API key or a client certificate`},
 		{"versioning.enabled=true,versioning.controller.enabled=true,workers.feeds.autoscaling.type=hpa", `each version has a Deployment of its own, which neither an HPA nor KEDA knows of`},
-		{"versioning.enabled=true,versioning.controller.enabled=true,versioning.previous={v1}", `versioning.previous: the controller keeps earlier versions by itself`},
+		{"versioning.enabled=true,versioning.controller.enabled=true,versioning.previous={v1}", `versioning.previous: the controller itself keeps earlier versions`},
 	} {
 		_, stderr, failed := run(t, helm, "template", "twtr", ".", "--kube-version", kubeVersion, "--set", wrong.set)
 		require.True(t, failed, wrong.set)
@@ -409,7 +411,7 @@ func TestAWrongValueIsRefusedWithAClearMessage(t *testing.T) {
 	}
 }
 
-// NOTES.txt is rendered only by an installation, for which there must be a cluster; here it is made a manifest.
+// Helm renders NOTES.txt only when it installs a chart, which needs a cluster. Here a template turns it into a manifest.
 func TestTheNotesAreRendered(t *testing.T) {
 	helm, chart := tool(t, "HELM", "helm"), t.TempDir()
 	require.NoError(t, os.CopyFS(chart, os.DirFS(".")))

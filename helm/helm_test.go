@@ -1,5 +1,5 @@
-// Package helm_test holds the chart to what the binary, Kubernetes and the deployer's account know. It runs helm, and needs
-// no cluster: `make helm-test` brings what it needs, and a test that lacks something then fails; elsewhere it is skipped.
+// Package helm_test checks the chart against the binary, Kubernetes' schemas and the rights of the deployer's account. It runs helm
+// and needs no cluster. `make helm-test` installs the tools; without one of them a test fails there, and is skipped elsewhere.
 package helm_test
 
 import (
@@ -19,10 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// kubeVersion is the oldest that the chart is for, and the newest whose schemas kubectl-validate brings.
+// kubeVersion is the oldest version that the chart supports, and the newest whose schemas kubectl-validate contains.
 const kubeVersion = "1.30.0"
 
-// tool returns the program that the environment variable names, or else what is installed by that name.
+// tool returns the program that the environment variable names, or the installed one of that name.
 func tool(t *testing.T, variable, name string) string {
 	t.Helper()
 	if path := os.Getenv(variable); path != "" {
@@ -30,21 +30,21 @@ func tool(t *testing.T, variable, name string) string {
 	}
 	path, err := exec.LookPath(name)
 	if err != nil {
-		lacks(t, name+" is not installed, and "+variable+" doesn't name it")
+		missing(t, name+" is not installed, and "+variable+" is not set")
 	}
 	return path
 }
 
-// lacks skips a test, or fails it where nothing may be skipped.
-func lacks(t *testing.T, what string) {
+// missing skips a test, or fails it if REQUIRE_HELM is set.
+func missing(t *testing.T, what string) {
 	t.Helper()
 	if os.Getenv("REQUIRE_HELM") != "" {
 		t.Fatal(what)
 	}
-	t.Skip(what + ": make helm-test brings it")
+	t.Skip(what + ": make helm-test installs it")
 }
 
-// run returns what a command prints, and that it has failed.
+// run returns what a command prints, and whether it failed.
 func run(t *testing.T, name string, args ...string) (stdout, stderr string, failed bool) {
 	t.Helper()
 	var out, errs bytes.Buffer
@@ -67,7 +67,7 @@ func template(t *testing.T, helm, chart string, args ...string) string {
 	return stdout
 }
 
-// render returns what the chart makes of a file in testdata.
+// render renders the chart with a file of values in testdata.
 func render(t *testing.T, values string, args ...string) []object {
 	t.Helper()
 	helm := tool(t, "HELM", "helm")
@@ -85,7 +85,7 @@ func valueSets(t *testing.T) []string {
 	return files
 }
 
-// forEachValueSet runs a test on what is rendered of each file in testdata.
+// forEachValueSet runs a test on the manifests rendered with each file in testdata.
 func forEachValueSet(t *testing.T, test func(*testing.T, []object)) {
 	for _, values := range valueSets(t) {
 		t.Run(values, func(t *testing.T) { test(t, render(t, values)) })
@@ -111,8 +111,8 @@ func parse(t *testing.T, manifests string) []object {
 	}
 }
 
-// into fills out with what is at a path of names, separated by dots; where there is nothing it stays as it is. Names are
-// matched as JSON does, whatever their case.
+// into decodes the value at a path, of names separated by dots, into out. If there is none, out does not change. Names are matched
+// regardless of case, as encoding/json does.
 func (o object) into(path string, out any) {
 	var at any = map[string]any(o)
 	for name := range strings.SplitSeq(path, ".") {
@@ -131,7 +131,7 @@ func (o object) into(path string, out any) {
 	}
 }
 
-// file reads the manifests, or whatever else is in YAML, of a file.
+// file parses all YAML documents of a file.
 func file(t *testing.T, path string) []object {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -161,7 +161,7 @@ func find(t *testing.T, objects []object, kind, name string) object {
 	return objects[i]
 }
 
-// pod is what the tests look at of a pod, or of the template of one.
+// pod is the part of a pod, or of a pod template, that the tests check.
 type pod struct {
 	object   object
 	Metadata struct{ Labels map[string]string }
@@ -209,7 +209,7 @@ type probe struct {
 	HTTPGet struct{ Path, Port string }
 }
 
-// pods are those of all workloads, also of the hooks.
+// pods returns the pods of all workloads, including hooks.
 func pods(objects []object) (all []pod) {
 	for _, o := range objects {
 		p := pod{object: o}
@@ -229,5 +229,5 @@ func pods(objects []object) (all []pod) {
 
 func (p pod) containers() []container { return slices.Concat(p.Spec.InitContainers, p.Spec.Containers) }
 
-// isTwtr tells whether it runs the binary.
+// isTwtr reports whether the container runs the binary.
 func (c container) isTwtr() bool { return strings.Contains(c.Image, "twtr") }

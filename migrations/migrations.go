@@ -1,7 +1,7 @@
 // Package migrations embeds the schema of each store engine and brings a store up to it.
 //
 // Migrations are numbered 1, 2, 3 … without a gap and go forward only. Each statement can be run again (IF NOT EXISTS),
-// so that a migration that died half-way is simply begun anew, and none drops data.
+// so that a migration that was interrupted starts over, and none drops data.
 package migrations
 
 import (
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/golang-migrate/migrate/v4"
 	"github.com/golang-migrate/migrate/v4/database"
@@ -27,8 +28,8 @@ func Latest(engine string) int {
 	return len(names)
 }
 
-// Up applies, through golang-migrate's driver, what the engine's schema lacks. Only one caller at a time may be in it
-// for one store: the engine sees to that. The driver stays open.
+// Up applies the engine's missing migrations through golang-migrate's driver, which stays open. The engine must ensure that only
+// one caller at a time runs it for one store.
 func Up(engine string, driver database.Driver) error {
 	source, err := iofs.New(files, engine)
 	if err != nil {
@@ -46,7 +47,7 @@ func Up(engine string, driver database.Driver) error {
 	if int(version) > Latest(engine) { // a newer program's, which only added to it
 		return Check(engine, int(version), dirty)
 	}
-	if dirty { // an earlier run died in the middle of this version: again from the one before it
+	if dirty { // an earlier run was interrupted in the middle of this version: start over from the one before it
 		before := int(version) - 1
 		if before == 0 {
 			before = database.NilVersion
@@ -61,10 +62,23 @@ func Up(engine string, driver database.Driver) error {
 	return nil
 }
 
-// SchemaError is why a program refuses a store that it reached: `twtr migrate` would make of its schema what is needed.
+// SchemaError says what a reachable store's schema lacks; `twtr migrate` adds it.
 type SchemaError string
 
 func (e SchemaError) Error() string { return string(e) + ": run `twtr migrate`" }
+
+// IncompatibleError says that a store has the schema of an earlier twtr, which no migration leads on from, and what to do.
+type IncompatibleError string
+
+func (e IncompatibleError) Error() string {
+	return "its schema is of an earlier, incompatible twtr: " + string(e)
+}
+
+// OfThisSchema reports whether a store that has the given columns in its table tweets, none if it has no such table, was made
+// by the migrations of this package. Those of earlier versions of twtr bear the same numbers.
+func OfThisSchema(columnsOfTweets []string) bool {
+	return len(columnsOfTweets) == 0 || slices.Contains(columnsOfTweets, "body")
+}
 
 // Check returns a [SchemaError] if a store's schema is not at least [Latest].
 func Check(engine string, version int, dirty bool) error {

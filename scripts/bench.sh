@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures twtr on this machine (docs/performance.md), and writes bench/.
-#   STORE=cassandra|sqlite   cassandra, if there is one or one can be had
-#   ONLY=regexp              only these benchmarks; writes nothing
+#   STORE=cassandra|sqlite   default: cassandra, if one runs or can be started
+#   ONLY=regexp              runs only these benchmarks; writes nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export GOWORK=off
@@ -21,7 +21,7 @@ if [ "${STORE:-cassandra}" = cassandra ] && ! (exec 3<>/dev/tcp/127.0.0.1/9042) 
   own=$(mktemp -d)
   if ! TWTR_CASSANDRA_DIR=$own scripts/cassandra.sh start >&2; then
     [ -z "${STORE:-}" ] || exit 1
-    echo "bench.sh: without Cassandra: SQLite is measured" >&2
+    echo "bench.sh: no Cassandra, measuring SQLite" >&2
     STORE=sqlite
   fi
 fi

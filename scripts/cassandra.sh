@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# A real Cassandra 5.0 for development: by Docker where an engine answers, else from Maven Central on Java.
-#   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (Docker: one); returns when they answer;
-#                                        without a number as many as there is data of, else one
-#   scripts/cassandra.sh stop|status     what start started; data stays
-#   scripts/cassandra.sh pause|resume    freezes and thaws it, to see what an outage does
-#   TWTR_CASSANDRA_DIR                   where data, logs and process ids are (.twtr/cassandra)
+# A real Cassandra 5.0 for development: with Docker if an engine is available, otherwise on Java, from Maven Central.
+#   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (Docker: one); returns when they are ready;
+#                                        default: as many as have data, or one
+#   scripts/cassandra.sh stop|status     the nodes that start started; keeps the data
+#   scripts/cassandra.sh pause|resume    freezes and thaws them, to simulate an outage
+#   TWTR_CASSANDRA_DIR                   the directory of data, logs and process ids (.twtr/cassandra)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 VERSION=5.0.6
 DIR=$(realpath -m "${TWTR_CASSANDRA_DIR:-.twtr/cassandra}")
-# Outside of the checkout, so that a new clone finds it.
+# Outside the checkout, so that a new clone finds it.
 LIB=${XDG_CACHE_HOME:-$HOME/.cache}/twtr/cassandra-$VERSION
 CONTAINER=twtr-cassandra
 
@@ -24,13 +24,13 @@ docker_ours() { [ -n "$(docker ps -aq --filter "name=^$CONTAINER\$" 2>/dev/null)
 
 listens() { (exec 3<>"/dev/tcp/$1/9042") 2>/dev/null; }
 
-# pids are those of our nodes that run.
+# pids prints the process ids of our running nodes.
 pids() {
   local file pid
   for file in "$DIR"/node*/pid; do
     [ -f "$file" ] || continue
     pid=$(<"$file")
-    # A process id comes back: ours has our directory in its command line.
+    # Process ids are reused: our process has our directory in its command line.
     if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qF "${file%/pid}/cassandra.yaml"; then echo "$pid"; fi
   done
 }
@@ -50,7 +50,7 @@ END
   echo "fetching Cassandra $VERSION (once)"
   mvn -B -q -f "$part/pom.xml" dependency:copy-dependencies -DoutputDirectory="$part/lib" >"$part/log" 2>&1 ||
     die "Maven could not fetch Cassandra: $(grep -m1 ERROR "$part/log" || tail -n 1 "$part/log")"
-  # Renamed whole: a download that was cut short, or two at once, leave nothing half-done.
+  # Renamed when complete, so that an interrupted download, or two at once, leave nothing incomplete.
   mv -T "$part/lib" "$LIB" 2>/dev/null || [ -d "$LIB" ]
   rm -rf "$part"
 }
@@ -83,7 +83,7 @@ END
 <pattern>%d{HH:mm:ss.SSS} %-5level %logger{20} - %msg%n</pattern>
 </encoder></appender><root level="INFO"><appender-ref ref="OUT"/></root></configuration>
 END
-  # What Cassandra's own conf/jvm17-server.options opens to it.
+  # The same flags as in Cassandra's own conf/jvm17-server.options.
   local flags=()
   for package in java.base/jdk.internal.misc java.base/jdk.internal.ref java.base/sun.nio.ch java.rmi/sun.rmi.registry \
     java.management.rmi/com.sun.jmx.remote.internal.rmi java.rmi/sun.rmi.server java.sql/java.sql jdk.unsupported/sun.misc; do
@@ -95,7 +95,7 @@ END
     java.base/jdk.internal.reflect java.base/jdk.internal.util.jar java.base/sun.nio.ch jdk.management/com.sun.management.internal; do
     flags+=(--add-opens "$package=ALL-UNNAMED")
   done
-  # A session of its own: Ctrl-C of whatever runs next in this terminal is not for it.
+  # In its own session, so that a later Ctrl-C in this terminal does not stop it.
   setsid java "-Xms$heap" "-Xmx$heap" -XX:+UseG1GC -Djdk.attach.allowAttachSelf=true "${flags[@]}" \
     "-Dcassandra.config=file://$home/cassandra.yaml" "-Dlogback.configurationFile=$home/logback.xml" "-Dcassandra.storagedir=$home" \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 "-Dcassandra.ring_delay_ms=$delay" "-Dcassandra.jmx.local.port=$((7198 + $1))" \
@@ -108,7 +108,7 @@ END
     sleep 0.5
   done
   tail -n 5 "$home/log" >&2
-  die "node $1 does not answer; its log is $home/log"
+  die "node $1 did not start; its log is $home/log"
 }
 
 start() {
@@ -120,14 +120,14 @@ start() {
   have=$(find "$DIR" -maxdepth 1 -name 'node[1-3]' 2>/dev/null | wc -l) || true # none yet
   nodes=${1:-$((have > 0 ? have : 1))}
   case $nodes in 1 | 2 | 3) ;; *) die "1 to 3 nodes, not $nodes" ;; esac
-  # Those that are left would wait for the others, a minute for each change of the schema.
-  [ "$have" -eq 0 ] || [ "$have" -eq "$nodes" ] || die "$DIR has the data of $have nodes: start $have, or remove it"
+  # Fewer nodes than before would wait for the others, a minute for each change of the schema.
+  [ "$have" -eq 0 ] || [ "$have" -eq "$nodes" ] || die "$DIR has data of $have nodes: start $have, or remove the directory"
   if docker_engine && docker_ours; then
     docker start "$CONTAINER" >/dev/null
   elif listens 127.0.0.1; then
     die "127.0.0.1:9042 is already in use, and not by a Cassandra that this script started"
   elif docker_engine; then
-    [ "$nodes" -eq 1 ] || die "several nodes need Java and Maven; by Docker there is one"
+    [ "$nodes" -eq 1 ] || die "several nodes need Java and Maven; with Docker there is only one"
     docker run -d --name "$CONTAINER" -p 127.0.0.1:9042:9042 -e MAX_HEAP_SIZE=1G -e HEAP_NEWSIZE=256M "cassandra:$VERSION" >/dev/null
   else
     java=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || true
@@ -138,17 +138,17 @@ start() {
     esac
     fetch
     for i in $(seq "$nodes"); do node "$i" "$nodes"; done
-    echo "Cassandra $VERSION answers on 127.0.0.1:9042"
+    echo "Cassandra $VERSION is ready on 127.0.0.1:9042"
     return
   fi
   for _ in $(seq 240); do
     if docker exec "$CONTAINER" cqlsh -e 'SELECT now() FROM system.local' >/dev/null 2>&1; then
-      echo "Cassandra $VERSION answers on 127.0.0.1:9042 (container $CONTAINER)"
+      echo "Cassandra $VERSION is ready on 127.0.0.1:9042 (container $CONTAINER)"
       return
     fi
     sleep 0.5
   done
-  die "container $CONTAINER does not answer; see docker logs $CONTAINER"
+  die "container $CONTAINER did not become ready; see docker logs $CONTAINER"
 }
 
 stop() {
@@ -170,12 +170,12 @@ signal() { # signal STOP|CONT pause|unpause
   local all
   all=$(pids)
   if [ -n "$all" ]; then
-    # shellcheck disable=SC2086 # one word a process
+    # shellcheck disable=SC2086 # one word per process
     kill "-$1" $all
   elif docker_engine && docker_ours; then
     docker "$2" "$CONTAINER" >/dev/null
   else
-    die "there is no Cassandra that this script started"
+    die "no Cassandra that this script started is running"
   fi
 }
 

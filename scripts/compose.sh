@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The whole system as containers on this machine (docker-compose.yml).
-#   scripts/compose.sh up     builds the image, starts everything, and returns when it answers
-#   scripts/compose.sh down   stops it; data stays (docker compose down --volumes removes it, too)
-#   scripts/compose.sh logs   shows what it logs, until Ctrl-C
+#   scripts/compose.sh up     builds the image, starts everything, and returns when all services are healthy
+#   scripts/compose.sh down   stops it; keeps the data (docker compose down --volumes removes it, too)
+#   scripts/compose.sh logs   follows the logs until Ctrl-C
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,7 @@ die() {
 
 random() { od -An -N32 -tx1 /dev/urandom | tr -d ' \n'; }
 
-# Adds to .env what it lacks: what somebody chose stays, and so does what data is already encrypted with.
+# Adds missing secrets to .env. Existing values stay: the user may have chosen them, and running workflows are sealed with them.
 secrets() {
   local line
   for line in "TWTR_AUTH_KEYS=k1:$(random)" "TWTR_SEAL_KEY=$(random)" "POSTGRES_PASSWORD=$(random)"; do
@@ -37,9 +37,9 @@ up)
   secrets
   docker compose build
   docker compose up --detach
-  # Only what is ours and stays: --wait would take what has run to its end for a failure.
+  # Wait only for our long-running services: --wait takes a service that has exited for a failure.
   docker compose config --services | grep -E '^(api|worker-.*)$' | xargs docker compose up --detach --no-deps --wait
-  echo "twtr runs: the API at http://localhost:3002, the Temporal Web UI at http://localhost:8233"
+  echo "twtr is running: the API at http://localhost:3002, the Temporal Web UI at http://localhost:8233"
   ;;
 down) docker compose down ;;
 logs) exec docker compose logs --follow ;;

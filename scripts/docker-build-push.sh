@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Builds the image of all processes.
+# Builds the image, which all processes share.
 #   scripts/docker-build-push.sh build   twtr:TAG, for this machine
 #   scripts/docker-build-push.sh push    REGISTRY/twtr:TAG, for linux/amd64 and linux/arm64, and pushes it
-#   TAG        the version by git, if it isn't set
+#   TAG        default: the version from git
 #   REGISTRY   host and path, without the image's name: registry.example.com/team
-#   PLATFORMS  of push, comma separated
+#   PLATFORMS  of push, comma separated; default: linux/amd64,linux/arm64
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,8 +19,8 @@ case ${1:-} in
 build) ;;
 push)
   [ -n "${REGISTRY:-}" ] || die "REGISTRY is not set: make docker-build-push REGISTRY=registry.example.com/team TAG=v1"
-  # What is pushed must be found again by its revision.
-  case $version in *-dirty) die "there are changes that are not committed" ;; esac
+  # A pushed image must be traceable to a revision.
+  case $version in *-dirty) die "the working tree has changes that are not committed" ;; esac
   ;;
 *)
   sed -n 2,7p "$0"
@@ -31,7 +31,7 @@ command -v docker >/dev/null || die "needs Docker: docker is missing"
 docker info >/dev/null 2>&1 || die "needs a Docker engine: none answers (docker info)"
 docker buildx version >/dev/null 2>&1 || die "needs Docker's plug-in buildx: docker buildx does not work"
 
-# Whatever the files in the image are dated, they are dated alike each time the same commit is built.
+# Reproducible: all files in the image get the time of the commit.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 export SOURCE_DATE_EPOCH
 args=(--build-arg "VERSION=$TAG" --build-arg "REVISION=$(git rev-parse HEAD 2>/dev/null || echo unknown)")
@@ -40,9 +40,9 @@ if [ "$1" = build ]; then
   exec docker buildx build "${args[@]}" --load --tag "twtr:$TAG" .
 fi
 image=${REGISTRY%/}/twtr:$TAG
-# The builder that comes with Docker builds for one platform.
+# Docker's default builder builds for one platform only.
 docker buildx inspect twtr >/dev/null 2>&1 || docker buildx create --name twtr --driver docker-container >/dev/null
-# Without provenance, which says when it was built: the same commit gives the same digest.
+# Without provenance, which contains the build time, so that the same commit gives the same digest.
 docker buildx build --builder twtr "${args[@]}" --platform "${PLATFORMS:-linux/amd64,linux/arm64}" --provenance=false \
   --output "type=image,name=$image,push=true,rewrite-timestamp=true" .
 echo "pushed $image"

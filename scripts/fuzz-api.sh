@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Has schemathesis try, with 500 examples an operation, whether the API keeps to its OpenAPI description: starts all of
-# twtr in a directory of its own, and gives it the token of a new user.
-#   EXAMPLES=500   how many examples an operation
+# Tests with schemathesis whether the API conforms to its OpenAPI description: starts all of twtr in a temporary directory and
+# calls it as a new user.
+#   EXAMPLES=500   examples per operation
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,14 +28,14 @@ trap cleanup EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 for _ in $(seq 300); do
-  grep -q 'twtr runs' out && break
+  grep -q 'twtr is running' out && break
   kill -0 "$pid" 2>/dev/null || { cat out >&2; exit 1; }
   sleep 0.2
 done
 
 token=$(curl -sS http://127.0.0.1:3902/users -H 'Content-Type: application/json' -d '{"username":"fuzz","password":"correct horse",
   "passwordConfirmation":"correct horse","email":"fuzz@example.com","displayName":"Fuzz"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
-# What a schema can't say, such as which cursors we made, is no finding: hence these checks, and not all there are.
+# Only these checks: the others report as failures what a schema can't express, such as which cursors are valid.
 "$venv/bin/schemathesis" run http://127.0.0.1:3902/openapi.yaml --header "Authorization: Bearer $token" \
   --max-examples "${EXAMPLES:-500}" --workers 2 --continue-on-failure \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance

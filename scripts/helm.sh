@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The chart on the cluster of kubectl's current context, and its checks. What follows is given to helm: -f FILE, --set K=V.
+# Installs the chart on the cluster of kubectl's current context, and tests it. Further arguments go to helm: -f FILE, --set K=V.
 #   scripts/helm.sh install|upgrade [ARGUMENT…]   returns when every pod is ready
-#   scripts/helm.sh debug [ARGUMENT…]             shows what would be installed; needs no cluster
-#   scripts/helm.sh purge [ARGUMENT…]             uninstalls; the data stays
-#   scripts/helm.sh test                          checks the chart itself; needs no cluster
+#   scripts/helm.sh debug [ARGUMENT…]             prints what would be installed; needs no cluster
+#   scripts/helm.sh purge [ARGUMENT…]             uninstalls it; keeps the data
+#   scripts/helm.sh test                          tests the chart itself; needs no cluster
 #   RELEASE (twtr), NAMESPACE (twtr-dev)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -21,10 +21,10 @@ cluster() {
   context=$(kubectl config current-context 2>/dev/null) ||
     die "needs a Kubernetes cluster, and kubectl has no current context (kubectl config use-context NAME, or KUBECONFIG=FILE)"
   kubectl get --raw /version --request-timeout 10s >/dev/null 2>&1 ||
-    die "needs a Kubernetes cluster, and that of context $context does not answer"
+    die "needs a Kubernetes cluster, and the cluster of context $context is unavailable"
 }
 
-# A pod whose secret is missing only waits, and the installation with it.
+# Fails if a secret is missing: a pod without its secret would never start, and the installation would wait for it.
 secrets() {
   local name
   for name in $(render "$@" | sed -nE 's/.*(secretKeyRef: \{name|secretName): ([^,}]*).*/\2/p' | sort -u); do
@@ -33,7 +33,7 @@ secrets() {
   done
 }
 
-# One that was built from source knows no version of Kubernetes, and takes an ancient one for the cluster's.
+# A helm that was built from source has no default version of Kubernetes and assumes an ancient one.
 render() { "$helm" template "$RELEASE" helm -n "$NAMESPACE" --kube-version 1.30.0 "$@"; }
 
 action=${1:-}
@@ -46,7 +46,7 @@ debug | test) ;;
   exit 2
   ;;
 esac
-# What is installed, 3 or 4, or else ours.
+# The installed one, 3 or 4, or the one of tools.sh.
 helm=$(command -v helm) || helm=$(scripts/tools.sh helm)
 
 case $action in
@@ -55,17 +55,17 @@ install)
   "$helm" install "$RELEASE" helm -n "$NAMESPACE" --wait --timeout 10m "$@"
   ;;
 upgrade)
-  # Values that were set before stay set.
+  # Keeps values that were set before.
   "$helm" upgrade "$RELEASE" helm -n "$NAMESPACE" --wait --timeout 10m --reset-then-reuse-values "$@"
   ;;
 debug) render --debug "$@" ;;
 purge)
   "$helm" uninstall "$RELEASE" -n "$NAMESPACE" --wait "$@"
-  echo "The volumes of the chart's own Cassandra stay. To delete them, and all data with them:"
+  echo "The volumes of the chart's own Cassandra are kept. To delete them and all data:"
   echo "  kubectl -n $NAMESPACE delete pvc -l app.kubernetes.io/instance=$RELEASE"
   ;;
 test)
-  # A line each: of several in one only the last one's failure would be noticed.
+  # One per line: of several in one command only the last one's failure would be noticed.
   HELM=$(scripts/tools.sh helm)
   HELM4=$(scripts/tools.sh helm4)
   KUBECTL_VALIDATE=$(scripts/tools.sh kubectl-validate)
@@ -73,7 +73,7 @@ test)
   PROMETHEUS_CRDS=$(scripts/tools.sh prometheus-crds)
   export HELM HELM4 KUBECTL_VALIDATE KEDA_CRDS PROMETHEUS_CRDS
   GOWORK=off REQUIRE_HELM=1 go test -count=1 ./helm/
-  # Its processes, started by what the manifests say: needs a Cassandra and PostgreSQL, and brings them.
+  # The chart's processes, started as the manifests say, on a Cassandra and a PostgreSQL that it starts if there is none.
   GOWORK=off TWTR_TEST_CHART=1 go -C dev test -count=1 -run TestTheCharts .
   ;;
 esac

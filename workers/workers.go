@@ -1,4 +1,4 @@
-// Package workers says what each domain's task queue runs: a file a domain, and the list of all.
+// Package workers defines what runs on each domain's task queue: one file per domain, and the list of all.
 package workers
 
 import (
@@ -14,22 +14,22 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
-	"github.com/twtr-dev/twtr/internal/crossing"
+	"github.com/twtr-dev/twtr/internal/temporalerr"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
 // Dependencies are what the activities need.
 type Dependencies struct {
 	Store twtr.Store
-	// Unseal opens a sealed user; only the domain users needs it.
+	// Unseal decrypts a sealed user; only the domain users needs it.
 	Unseal func(sealed []byte) (twtr.User, error)
-	// MaxFeedItems is how many items a feed keeps; only the domain feeds needs it.
-	MaxFeedItems int
-	// FeedRate limits how many feeds a second a process writes; only the domain feeds needs it.
-	FeedRate *activities.Rate
+	// Feeds configures the activities of the domain feeds.
+	Feeds activities.FeedsConfig
+	// counts is made from the worker's client.
+	counts activities.CountRequester
 }
 
-// domains are all, in the order in which they are listed to people.
+// domains are all domains, in the order in which they are listed.
 var domains = []struct {
 	queue    string
 	register func(worker.Registry, Dependencies)
@@ -40,7 +40,7 @@ var domains = []struct {
 	{workflows.FeedsQueue, registerFeeds},
 }
 
-// Domains are the names of all domains, which are those of their task queues.
+// Domains returns the names of all domains, which are also those of their task queues.
 func Domains() []string {
 	names := make([]string, len(domains))
 	for i, d := range domains {
@@ -49,31 +49,30 @@ func Domains() []string {
 	return names
 }
 
-// DrainTimeout is for how long a worker that is stopped lets the activities in hand end.
+// DrainTimeout bounds how long a stopping worker waits for running activities.
 const DrainTimeout = 10 * time.Second
 
-// How open runs of a workflow take a new version of a worker deployment; of unversioned workers, whose runs always go on
-// with whatever worker there is, it means nothing. The SDK refuses to version a workflow that is registered without either.
+// What happens to open runs of a workflow when a worker deployment gets a new version. It has no effect on unversioned workers,
+// any of which may continue any run. A versioned worker must register every workflow with one of the two.
 var (
-	// pinned: with the version they began on, which must be kept until they have ended. For what ends by itself soon.
+	// pinned: they stay on the version they started on, whose workers must be kept until they have ended. For short runs.
 	pinned = workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorPinned}
-	// autoUpgrade: with the new version, from its next workflow task on. For what may last longer than an old version should.
+	// autoUpgrade: they move to the new version with their next workflow task. For runs that may outlast an old version.
 	autoUpgrade = workflow.RegisterOptions{VersioningBehavior: workflow.VersioningBehaviorAutoUpgrade}
 )
 
-// Options are how a worker runs.
+// Options configure a worker.
 type Options struct {
-	// Version is the version of a worker deployment that it is one of, which Temporal gives work only once it is made the
-	// current version, or ramped up. The zero version is an unversioned worker.
+	// Version is the version of a worker deployment that the worker belongs to. Temporal gives it work only once the version is
+	// current or ramping. The zero version is an unversioned worker.
 	Version worker.WorkerDeploymentVersion
-	// MaxPollers is how many polls of each kind it has waiting at most, 2 at least; it has more than two only while they bring
-	// work.
+	// MaxPollers is the maximum number of pollers of each kind, at least 2. A worker scales up from 2 while there is work.
 	MaxPollers int
-	// MaxActivities, and MaxWorkflowTasks, are how many it runs at a time at most.
+	// MaxActivities and MaxWorkflowTasks limit how many it runs concurrently.
 	MaxActivities, MaxWorkflowTasks int
 }
 
-// New makes the worker of one domain; it polls that domain's task queue alone, once it is started.
+// New makes the worker of one domain. Once started, it polls only that domain's task queue.
 func New(c client.Client, domain string, o Options, deps Dependencies) (worker.Worker, error) {
 	i := slices.Index(Domains(), domain)
 	if i < 0 {
@@ -84,31 +83,32 @@ func New(c client.Client, domain string, o Options, deps Dependencies) (worker.W
 	})
 	w := worker.New(c, domain, worker.Options{
 		DeploymentOptions:                      worker.DeploymentOptions{UseVersioning: o.Version != worker.WorkerDeploymentVersion{}, Version: o.Version},
-		Interceptors:                           []interceptor.WorkerInterceptor{&crossing.Interceptor{}},
+		Interceptors:                           []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}},
 		WorkerStopTimeout:                      DrainTimeout,
 		WorkflowTaskPollerBehavior:             pollers,
 		ActivityTaskPollerBehavior:             pollers,
 		MaxConcurrentActivityExecutionSize:     o.MaxActivities,
 		MaxConcurrentWorkflowTaskExecutionSize: o.MaxWorkflowTasks,
-		// After a worker was killed its workflows go on elsewhere after this; the default is 5 s.
+		// Bounds how long the workflows of a killed worker wait before they continue on another one; the default is 5 s.
 		StickyScheduleToStartTimeout: time.Second,
-		// Heartbeats go out at once but for this. By default the SDK sends one every 0.8 × the heartbeat timeout, and a delivery
-		// would resume from four seconds ago. Each costs the server a write, of which a large delivery's 16 steps made so many
-		// at 200 ms that others' tweets took twice as long (docs/performance.md).
+		// The interval at which heartbeats are sent. The default is 0.8 × the heartbeat timeout: a delivery would resume from four
+		// seconds ago. Each heartbeat is a write on the server: sent every 200 ms by the 16 steps of a large delivery, they doubled
+		// the time that other tweets took (docs/performance.md).
 		MaxHeartbeatThrottleInterval: time.Second,
 	})
+	deps.counts = newCountRequests(c)
 	domains[i].register(w, deps)
 	return w, nil
 }
 
-// RegisterWorkflows registers the workflows of all domains; a replayer of histories needs no more.
+// RegisterWorkflows registers the workflows of all domains, for a replayer of histories.
 func RegisterWorkflows(r worker.WorkflowRegistry) {
 	for _, d := range domains {
 		d.register(workflowsOnly{WorkflowRegistry: r}, Dependencies{})
 	}
 }
 
-// workflowsOnly is a registry that leaves activities out.
+// workflowsOnly is a registry that ignores activities.
 type workflowsOnly struct {
 	worker.WorkflowRegistry
 	worker.ActivityRegistry

@@ -10,7 +10,7 @@ import (
 	"github.com/twtr-dev/twtr/workers"
 )
 
-func TestEachDomainHasAWorkerAndNothingElseHas(t *testing.T) {
+func TestEachDomainHasAWorkerAndAnUnknownOneIsRefused(t *testing.T) {
 	c, err := client.NewLazyClient(client.Options{})
 	require.NoError(t, err)
 	defer c.Close()

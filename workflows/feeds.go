@@ -15,82 +15,107 @@ import (
 
 var feeds *activities.Feeds
 
-// deliveryBudget is after how many feed items a delivery is cut into one activity a bucket: about a second's work of
-// the slower engine, so that the second step is worth its events; nearly every author has fewer followers.
+// DeliverActivity is the name of the activity whose heartbeats tell how far a delivery is.
+const DeliverActivity = "Deliver"
+
+// deliveryBudget is the number of feed items after which a delivery is split into one activity per bucket: about a second's
+// work of the slower engine, so that the second step is worth its events. Nearly every author has fewer followers.
 const deliveryBudget = 20_000
 
-// fanOut goes to all followers of the author: in one step, which is enough for nearly every author, and what that left in
-// one step a bucket, side by side. done is what it does, for who watches it.
-func fanOut(ctx workflow.Context, author, done string, step func(ctx workflow.Context, from twtr.Delivery, budget int64) workflow.Future) (twtr.Delivery, error) {
-	show := func(d twtr.Delivery) {
-		workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d feed items %s; %d of %d buckets of followers left", d.Delivered, done, len(d.Left), twtr.FollowerBuckets))
-	}
-	show(twtr.NewDelivery())
-	var d twtr.Delivery
-	if err := step(fanOutContext(ctx, author, 2), twtr.NewDelivery(), deliveryBudget).Get(ctx, &d); err != nil {
-		return d, err
-	}
-	show(d)
+// fanOut visits all followers of an author: in one step, which is enough for nearly every author, and what that leaves in
+// concurrent steps, one per bucket.
+type fanOut struct {
+	author string
+	verb   string // what a step does to a feed item, for people who watch
+	step   func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future
 
-	var failed error
+	done    int64
+	deleted bool
+	left    int // buckets
+}
+
+func newFanOut(author, verb string) *fanOut {
+	return &fanOut{author: author, verb: verb, left: twtr.FollowerBuckets}
+}
+
+// run takes all steps. If the first one is enough, it upserts no search attribute: that would be a third visibility record of
+// a workflow that closes right after it.
+func (f *fanOut) run(ctx workflow.Context) error {
+	f.show(ctx)
+	var first activities.DeliverResult
+	if err := f.step(f.options(ctx, "all followers", 2), twtr.NewProgress(), deliveryBudget).Get(ctx, &first); err != nil {
+		return err
+	}
+	f.left = len(first.Left)
+	if err := f.add(ctx, first); err != nil || f.left == 0 {
+		return err
+	}
+	return f.runBuckets(ctx, first.Left)
+}
+
+func (f *fanOut) runBuckets(ctx workflow.Context, left []twtr.BucketCursor) (failed error) {
 	buckets := workflow.NewSelector(ctx)
-	for _, cursor := range d.Left {
-		from := twtr.Delivery{Left: []twtr.BucketCursor{cursor}}
-		buckets.AddFuture(step(fanOutContext(ctx, author, 4), from, 0), func(f workflow.Future) {
-			var bucket twtr.Delivery
-			if err := f.Get(ctx, &bucket); err != nil {
+	for _, cursor := range left {
+		summary := fmt.Sprintf("followers, bucket %d of %d", cursor.Bucket+1, twtr.FollowerBuckets)
+		from := twtr.Progress{Left: []twtr.BucketCursor{cursor}}
+		buckets.AddFuture(f.step(f.options(ctx, summary, 4), from, 0), func(future workflow.Future) {
+			var bucket activities.DeliverResult
+			if err := future.Get(ctx, &bucket); err != nil {
 				failed = cmp.Or(failed, err)
 				return
 			}
-			d.Delivered += bucket.Delivered
-			d.Deleted = d.Deleted || bucket.Deleted
-			d.Left = d.Left[1:] // only how many are left is of interest from here on
-			show(d)
-			failed = cmp.Or(failed, workflow.UpsertTypedSearchAttributes(ctx, Delivered.ValueSet(d.Delivered)))
+			f.left--
+			failed = cmp.Or(failed, f.add(ctx, bucket))
 		})
 	}
-	if len(d.Left) > 0 { // what the first step did isn't seen in its heartbeats any more
-		failed = workflow.UpsertTypedSearchAttributes(ctx, Delivered.ValueSet(d.Delivered))
-	}
-	for range len(d.Left) {
+	for range left {
 		buckets.Select(ctx)
 	}
-	return d, failed
+	return failed
 }
 
-// fanOutContext has the options of a step. The first step of a tweet goes before another author's many buckets (1 is the
-// highest priority, 3 the default, 5 the lowest), and authors take turns.
-func fanOutContext(ctx workflow.Context, author string, priority int) workflow.Context {
-	options := delivery
-	options.Priority = temporal.Priority{PriorityKey: priority, FairnessKey: author}
+// add counts what a step did and, while others run, makes it visible.
+func (f *fanOut) add(ctx workflow.Context, r activities.DeliverResult) error {
+	f.done += r.Done
+	f.deleted = f.deleted || r.Deleted
+	f.show(ctx)
+	if f.left == 0 {
+		return nil
+	}
+	return workflow.UpsertTypedSearchAttributes(ctx, Delivered.ValueSet(f.done))
+}
+
+func (f *fanOut) show(ctx workflow.Context) {
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d feed items %s; %d of %d buckets of followers left", f.done, f.verb, f.left, twtr.FollowerBuckets))
+}
+
+// options are those of a step. The first step of a tweet has priority over the bucket steps of other authors (1 is the highest
+// priority, 3 the default, 5 the lowest), and authors take turns.
+func (f *fanOut) options(ctx workflow.Context, summary string, priority int) workflow.Context {
+	options := walkOptions
+	options.Summary = summary
+	options.Priority = temporal.Priority{PriorityKey: priority, FairnessKey: f.author}
 	return workflow.WithActivityOptions(ctx, options)
-}
-
-// onFeeds does one of the feeds domain's short activities.
-func onFeeds(ctx workflow.Context, activity, input any) error {
-	options := durable
-	options.TaskQueue = FeedsQueue
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activity, input).Get(ctx, nil)
 }
 
 // RebuildFeedInput says whose feed to rebuild.
 type RebuildFeedInput struct {
 	Reader string `json:"reader"`
-	// DryRun is to report what would be changed, and change nothing.
+	// DryRun reports what would be changed, and changes nothing.
 	DryRun bool `json:"dryRun,omitempty"`
 }
 
-// StartOptions are the workflow's ID and task queue. A dry run is a workflow of its own.
+// StartOptions implements [Input]. A dry run is a workflow of its own.
 func (in RebuildFeedInput) StartOptions() client.StartWorkflowOptions {
 	if in.DryRun {
-		return start(FeedsQueue, "audit-feed/"+in.Reader, "audit the feed of "+in.Reader)
+		return startOptions(FeedsQueue, "audit-feed/"+in.Reader, "audit the feed of "+in.Reader)
 	}
-	return start(FeedsQueue, "rebuild-feed/"+in.Reader, "rebuild the feed of "+in.Reader)
+	return startOptions(FeedsQueue, "rebuild-feed/"+in.Reader, "rebuild the feed of "+in.Reader)
 }
 
-// RebuildFeed makes a feed what its reader's followings say, and reports what it was not.
+// RebuildFeed rebuilds a feed from the users whom its reader follows, and reports the differences.
 func RebuildFeed(ctx workflow.Context, in RebuildFeedInput) (report twtr.Audit, err error) {
-	ctx = workflow.WithActivityOptions(ctx, delivery)
+	ctx = workflow.WithActivityOptions(ctx, walkOptions)
 	err = workflow.ExecuteActivity(ctx, feeds.RebuildFeed, activities.RebuildFeedInput(in)).Get(ctx, &report)
 	return report, err
 }
@@ -98,22 +123,21 @@ func RebuildFeed(ctx workflow.Context, in RebuildFeedInput) (report twtr.Audit, 
 // AuditDeliveryInput says which tweet's delivery to audit.
 type AuditDeliveryInput struct {
 	TweetID uuid.UUID `json:"tweetId"`
-	// Repair is to mend what is found.
+	// Repair adds what is missing and removes what is extra.
 	Repair bool `json:"repair,omitempty"`
 }
 
-// StartOptions are the workflow's ID and task queue. A repair is a workflow of its own.
+// StartOptions implements [Input]. A repair is a workflow of its own.
 func (in AuditDeliveryInput) StartOptions() client.StartWorkflowOptions {
 	if in.Repair {
-		return start(FeedsQueue, "repair-delivery/"+in.TweetID.String(), "repair the delivery of a tweet")
+		return startOptions(FeedsQueue, "repair-delivery/"+in.TweetID.String(), "repair the delivery of a tweet")
 	}
-	return start(FeedsQueue, "audit-delivery/"+in.TweetID.String(), "audit the delivery of a tweet")
+	return startOptions(FeedsQueue, "audit-delivery/"+in.TweetID.String(), "audit the delivery of a tweet")
 }
 
-// AuditDelivery reads again the feeds that a tweet was delivered to, or taken out of, and reports which it should not have
-// missed.
+// AuditDelivery reads again the feeds that a tweet was delivered to, or removed from, and reports those that are wrong.
 func AuditDelivery(ctx workflow.Context, in AuditDeliveryInput) (report twtr.Audit, err error) {
-	ctx = workflow.WithActivityOptions(ctx, delivery)
+	ctx = workflow.WithActivityOptions(ctx, walkOptions)
 	err = workflow.ExecuteActivity(ctx, feeds.AuditDelivery, activities.AuditDeliveryInput(in)).Get(ctx, &report)
 	return report, err
 }

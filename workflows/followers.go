@@ -1,11 +1,10 @@
 package workflows
 
 import (
-	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
@@ -16,210 +15,361 @@ import (
 
 var followers *activities.Followers
 
+// sweepAfter is the time from an unfollow to its second sweep of the feed. A delivery that read the edge before the unfollow may
+// write for the 3 s of a page's window.
+const sweepAfter = 5 * time.Second
+
+// edgeStep is the distance in time between two changes of an edge, at least. The changes of the feed that follow from one take
+// the microseconds up to the next.
+const edgeStep = 10 * time.Microsecond
+
+// FollowInput is a follower and the user whom to follow, or to follow no longer.
+type FollowInput struct {
+	Follower string `json:"follower"`
+	Followee string `json:"followee"`
+	// Unfollow is the request. It is no part of the workflow's input: the update carries it.
+	Unfollow bool `json:"-"`
+	// Unfinished is set by a run that continued as new.
+	Unfinished *UnfinishedFollow `json:"unfinished,omitempty"`
+}
+
+// UnfinishedFollow is what a run of [Follow] leaves to the next one.
+type UnfinishedFollow struct {
+	// Follows is what the store has; feed and count are to be brought in line with it.
+	Follows bool `json:"follows"`
+	// SweepAgain says that the second sweep of an unfollow is still to come.
+	SweepAgain bool `json:"sweepAgain,omitempty"`
+	// Last is the time of the last change of the edge or the feed.
+	Last time.Time `json:"last"`
+}
+
+// updateRequest is the one update of Follow; its argument is one of the requests. It is one because of several updates that reach
+// a run before its first task the order is kept only among those of one name.
+const updateRequest = "request"
+
 const (
-	// sweepAfter is how long after an edge was removed the feed is swept once more: what read the edge before may write
-	// for the 3 s of a page's window, and some.
-	sweepAfter = 5 * time.Second
-	// countAfter is how long a change waits for others before a large bucket is counted, in time for the 5 s within
-	// which a count is right.
-	countAfter = 3 * time.Second
+	requestFollow   = "follow"
+	requestUnfollow = "unfollow"
 )
 
-// FollowInput is who wants to follow whom, since when.
-type FollowInput struct {
-	Follow twtr.Follow `json:"follow"`
+func (in FollowInput) request() string {
+	if in.Unfollow {
+		return requestUnfollow
+	}
+	return requestFollow
 }
 
-// StartOptions implements [Input].
+// StartOptions implements [Input]. A pair has one run at a time, which every request joins.
 func (in FollowInput) StartOptions() client.StartWorkflowOptions {
-	return startEdge(in.Follow, "follows")
+	return startOptions(FollowersQueue, "follow/"+in.Follower+"/"+in.Followee, in.Follower+" "+in.request()+"s "+in.Followee)
 }
 
-// Update implements [Input].
+// Update implements [Request].
 func (in FollowInput) Update() client.UpdateWorkflowOptions {
-	return wish{At: in.Follow.At, Follows: true}.update()
+	return updateOptions(updateRequest, uuid.NewString(), in.request())
 }
 
-// UnfollowInput is who wants to follow whom no more, since when.
-type UnfollowInput struct {
-	Follow twtr.Follow `json:"follow"`
-}
-
-// StartOptions implements [Input].
-func (in UnfollowInput) StartOptions() client.StartWorkflowOptions {
-	return startEdge(in.Follow, "unfollows")
-}
-
-// Update implements [Input].
-func (in UnfollowInput) Update() client.UpdateWorkflowOptions {
-	return wish{At: in.Follow.At}.update()
-}
-
-// startEdge is how both are started: there is one run a pair at a time, which whoever comes joins.
-func startEdge(f twtr.Follow, does string) client.StartWorkflowOptions {
-	return start(FollowersQueue, "follow/"+f.Follower+"/"+f.Followee, f.Follower+" "+does+" "+f.Followee)
-}
-
-// wish is what a follower wants.
-type wish struct {
-	At      time.Time `json:"at"`
-	Follows bool      `json:"follows"`
-}
-
-func (w wish) update() client.UpdateWorkflowOptions {
-	return answer("set", fmt.Sprintf("%d/%t", w.At.UnixMicro(), w.Follows), w)
-}
-
-// before is the order of the wishes. At the same time the one to unfollow is the later one, as in the store.
-func (w wish) before(other wish) bool {
-	return w.At.Before(other.At) || w.At.Equal(other.At) && w.Follows && !other.Follows
-}
-
-// Follow writes that one user follows another, and then the newest tweets of the one into the feed of the other. Its
-// update "set" carries a wish, to follow or to unfollow, and answers when that one, or a newer one, is durable; the newest
-// one wins.
+// Follow takes the requests of one user to follow another, or to unfollow them, in the order of their arrival: as the
+// update "request", which returns when its request, or a newer one, is durable. It then brings the follower's feed and the
+// other one's count of followers in line with it.
+//
+// Changes are ordered by their times. These are the workflow's, but always later than those of all changes before, so that no
+// order of clocks makes a request ineffective.
 func Follow(ctx workflow.Context, in FollowInput) error {
-	return keepEdge(ctx, in.Follow, true)
-}
-
-// Unfollow is [Follow], begun by the opposite wish: it removes the edge, and then the tweets of the one from the feed of
-// the other.
-func Unfollow(ctx workflow.Context, in UnfollowInput) error {
-	return keepEdge(ctx, in.Follow, false)
-}
-
-func keepEdge(ctx workflow.Context, edge twtr.Follow, begin bool) error {
-	newest := wish{edge.At, begin}
-	var written wish
-	var failed error // what came of the written one
-	err := workflow.SetUpdateHandler(ctx, "set", func(ctx workflow.Context, w wish) error {
-		if newest.before(w) {
-			newest = w
-		}
-		if err := workflow.Await(ctx, func() bool { return !written.before(w) }); err != nil {
-			return err
-		}
-		if written.Follows != w.Follows { // a newer, opposite wish took its place
-			return nil
-		}
-		return failed
-	})
+	f, err := newFollow(ctx, in)
 	if err != nil {
 		return err
 	}
+	return f.run(ctx)
+}
 
-	// What follows from a wish goes on beside, so that the next wish doesn't wait for it.
-	tasks := []func(ctx workflow.Context, follows bool, newer func() bool) error{
-		(&edgeFeed{reader: edge.Follower, author: edge.Followee}).settle,
-		(&edgeCount{username: edge.Followee, bucket: twtr.FollowerBucket(edge.Follower)}).settle,
+// follow is a run of [Follow].
+type follow struct {
+	pair activities.Pair
+	edge twtr.Follow // as last written
+
+	requests int     // taken
+	newest   request // the last one taken
+	answered request // the last one that is durable, or refused
+	refused  error   // why the answered one was refused
+
+	change  int  // counts the changes of the edge
+	follows bool // what the last change made of it
+	fed     int  // the change that the feed is in line with
+	counted int  // the change that the count is in line with
+
+	last       time.Time // of the last change of the edge or the feed
+	sweepAgain time.Time // when; zero: not at all
+	broken     error     // why the feed or the count cannot be brought in line
+}
+
+// request is a request to follow or to unfollow.
+type request struct {
+	number  int
+	follows bool
+}
+
+func newFollow(ctx workflow.Context, in FollowInput) (*follow, error) {
+	f := &follow{
+		pair: activities.Pair{Follower: in.Follower, Followee: in.Followee},
+		edge: twtr.Follow{Follower: in.Follower, Followee: in.Followee},
 	}
-	settled := make([]wish, len(tasks)) // what each has done all for
-	var broken error
-	for i, task := range tasks {
-		workflow.Go(ctx, func(ctx workflow.Context) {
-			for broken == nil {
-				if broken = workflow.Await(ctx, func() bool { return settled[i].before(written) }); broken != nil {
-					return
-				}
-				w := written
-				if err := task(ctx, w.Follows && failed == nil, func() bool { return w.before(written) }); err != nil {
-					broken = err
-					return
-				}
-				settled[i] = w
-			}
-		})
+	if u := in.Unfinished; u != nil {
+		f.change, f.follows, f.last = 1, u.Follows, u.Last
+		if u.SweepAgain {
+			f.sweepAgain = workflow.Now(ctx).Add(sweepAfter)
+		}
+	}
+	return f, workflow.SetUpdateHandlerWithOptions(ctx, updateRequest, f.take, workflow.UpdateHandlerOptions{Validator: validRequest})
+}
+
+func validRequest(_ workflow.Context, name string) error {
+	if name != requestFollow && name != requestUnfollow {
+		return fmt.Errorf("the request must be %q or %q, not %q", requestFollow, requestUnfollow, name)
+	}
+	return nil
+}
+
+// take is the handler of the update.
+func (f *follow) take(ctx workflow.Context, name string) error {
+	f.requests++
+	r := request{number: f.requests, follows: name == requestFollow}
+	f.newest = r
+	if err := workflow.Await(ctx, func() bool { return f.answered.number >= r.number }); err != nil {
+		return err
+	}
+	if f.answered.follows != r.follows { // a newer, opposite request took its place
+		return nil
+	}
+	return f.refused
+}
+
+// run writes the newest request, again and again, until there is no newer one and all that follows from it is done.
+func (f *follow) run(ctx workflow.Context) error {
+	workflow.Go(ctx, f.keepFeed)
+	workflow.Go(ctx, f.keepCount)
+	if f.change == 0 {
+		if err := f.awaitFirst(ctx); err != nil {
+			return err
+		}
 	}
 	for {
-		w, store := newest, followers.RemoveFollow
-		if w.Follows {
-			store = followers.StoreFollow
+		var err error
+		switch {
+		case f.requested():
+			err = f.write(ctx)
+		case f.late():
+			err = f.put(ctx, f.follows)
+		case f.idle(ctx):
+			return f.end(ctx)
+		default:
+			err = workflow.Await(ctx, func() bool { return f.requested() || f.late() || f.idle(ctx) })
 		}
-		edge.At = w.At
-		err := write(ctx, store, edge, nil)
-		if temporal.IsCanceledError(err) {
-			return err
-		}
-		written, failed = w, err
-		wished := func() bool { return written.before(newest) }
-		done := func() bool {
-			return !slices.ContainsFunc(settled, func(s wish) bool { return s.before(written) }) && workflow.AllHandlersFinished(ctx)
-		}
-		err = workflow.Await(ctx, func() bool { return broken != nil || wished() || done() })
-		if err := cmp.Or(err, broken); err != nil || !wished() {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// edgeFeed is what an edge brings into a feed, or takes out of it.
-type edgeFeed struct {
-	reader, author string
-	last           time.Time // what the last change is as of
-	sweepAgain     time.Time // when; zero: not at all
+// awaitFirst lets the update that came with the start of the run be taken. It does not wait for one that does not come: then the run
+// ends, and the caller, who repeats the update, starts another.
+func (f *follow) awaitFirst(ctx workflow.Context) error {
+	yielded := false
+	return workflow.Await(ctx, func() bool {
+		yield := !yielded
+		yielded = true
+		return f.requested() || !yield
+	})
 }
 
-// next is what the next change is as of: each is later than the one before, also within one workflow task.
-func (f *edgeFeed) next(ctx workflow.Context) activities.EdgeInput {
-	now := workflow.Now(ctx).UTC().Truncate(time.Microsecond)
-	if !now.After(f.last) {
-		now = f.last.Add(time.Microsecond)
+func (f *follow) requested() bool { return f.answered.number < f.newest.number }
+
+// settled reports whether feed and count are in line with the edge.
+func (f *follow) settled() bool { return f.fed == f.change && f.counted == f.change }
+
+// late reports whether the last change of the feed is later than the next change of the edge might be, as it is after a tweet
+// whose API server's clock was ahead. Then the edge is written again, as late as that.
+func (f *follow) late() bool {
+	return f.settled() && f.change > 0 && f.last.Sub(f.edge.At) >= edgeStep
+}
+
+// idle reports whether the run can end, or can be continued as new because its history has become long.
+func (f *follow) idle(ctx workflow.Context) bool {
+	return workflow.AllHandlersFinished(ctx) && (f.broken != nil || f.settled() || workflow.GetInfo(ctx).GetContinueAsNewSuggested())
+}
+
+func (f *follow) end(ctx workflow.Context) error {
+	if f.broken != nil || f.settled() {
+		return f.broken
 	}
-	f.last = now
-	return activities.EdgeInput{Reader: f.reader, Author: f.author, At: now}
+	return workflow.NewContinueAsNewError(ctx, Follow, FollowInput{
+		Follower: f.pair.Follower, Followee: f.pair.Followee,
+		Unfinished: &UnfinishedFollow{Follows: f.follows, SweepAgain: !f.sweepAgain.IsZero(), Last: f.last},
+	})
 }
 
-func (f *edgeFeed) backfill(ctx workflow.Context) error {
-	return onFeeds(ctx, feeds.Backfill, f.next(ctx))
+// write makes the newest request durable, or refuses it. It fails only if the workflow is canceled.
+func (f *follow) write(ctx workflow.Context) error {
+	r := f.newest
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s %ss %s", f.pair.Follower, FollowInput{Unfollow: !r.follows}.request(), f.pair.Followee))
+	err := f.store(ctx, r.follows)
+	if temporal.IsCanceledError(err) {
+		return err
+	}
+	f.answered, f.refused = r, err
+	return nil
 }
 
-func (f *edgeFeed) sweep(ctx workflow.Context) error {
-	return onFeeds(ctx, feeds.Sweep, f.next(ctx))
+// store changes the edge, unless it is as requested already.
+func (f *follow) store(ctx workflow.Context, follows bool) error {
+	var stored activities.Edge
+	if err := short(ctx, followers.ReadEdge, f.pair, &stored); err != nil {
+		return err
+	}
+	if stored.Follows == follows {
+		return nil
+	}
+	if follows && stored.Followings >= twtr.MaxFollowings {
+		return temporal.NewNonRetryableApplicationError(
+			fmt.Sprintf("you follow %d users, which is the limit: unfollow a user first", twtr.MaxFollowings), string(twtr.Invalid), nil)
+	}
+	f.last = latest(workflow.Now(ctx).UTC().Truncate(time.Microsecond), stored.At.Add(edgeStep), f.last.Add(edgeStep))
+	if err := f.put(ctx, follows); err != nil {
+		return err
+	}
+	f.change++
+	f.follows = follows
+	return nil
 }
 
-// settle brings the feed to what the edge is, unless there is a newer wish first, which has its own settling.
-func (f *edgeFeed) settle(ctx workflow.Context, follows bool, newer func() bool) error {
+// put writes the edge as of the last time.
+func (f *follow) put(ctx workflow.Context, follows bool) error {
+	f.edge.At = f.last
+	if follows {
+		return short(ctx, followers.StoreFollow, f.edge, nil)
+	}
+	return short(ctx, followers.RemoveFollow, f.edge, nil)
+}
+
+// keepFeed brings the feed in line with each change of the edge.
+func (f *follow) keepFeed(ctx workflow.Context) {
+	for workflow.Await(ctx, func() bool { return f.fed < f.change }) == nil {
+		change := f.change
+		if err := f.reconcile(ctx, f.follows, func() bool { return f.change > change }); err != nil {
+			f.broken = err
+			return
+		}
+		f.fed = change
+	}
+}
+
+// reconcile brings the feed in line with the edge, unless the edge changes first.
+func (f *follow) reconcile(ctx workflow.Context, follows bool, changed func() bool) error {
 	if !follows {
-		if err := f.sweep(ctx); err != nil {
+		if err := f.changeFeed(ctx, feeds.Sweep, "remove the tweets of %s from the feed of %s"); err != nil {
 			return err
 		}
 		f.sweepAgain = workflow.Now(ctx).Add(sweepAfter)
 	}
 	if !f.sweepAgain.IsZero() {
-		changed, err := workflow.AwaitWithTimeout(ctx, f.sweepAgain.Sub(workflow.Now(ctx)), newer)
-		if err != nil || changed {
+		interrupted, err := workflow.AwaitWithTimeout(ctx, f.sweepAgain.Sub(workflow.Now(ctx)), changed)
+		if err != nil || interrupted {
 			return err
 		}
 		f.sweepAgain = time.Time{}
-		if err := f.sweep(ctx); err != nil {
+		if err := f.changeFeed(ctx, feeds.Sweep, "remove what came late of %s from the feed of %s"); err != nil {
 			return err
 		}
 	}
 	if !follows {
 		return nil
 	}
-	return f.backfill(ctx)
+	return f.changeFeed(ctx, feeds.Backfill, "add the newest tweets of %s to the feed of %s")
 }
 
-// edgeCount keeps the count of the bucket that an edge is in.
-type edgeCount struct {
-	username string
-	bucket   int
+// changeFeed executes an activity that changes the feed, later than all changes before it.
+func (f *follow) changeFeed(ctx workflow.Context, activity any, summary string) error {
+	options := activityOptions
+	options.TaskQueue = FeedsQueue
+	options.Summary = fmt.Sprintf(summary, f.pair.Followee, f.pair.Follower)
+	f.last = f.last.Add(time.Microsecond)
+	in := activities.FeedEdgeInput{Reader: f.pair.Follower, Author: f.pair.Followee, At: f.last}
+	var at time.Time
+	err := workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), activity, in).Get(ctx, &at)
+	f.last = latest(f.last, at)
+	return err
 }
 
-// settle counts the bucket or, if it is too large to be counted after each change, does so a little later, unless there is a
-// newer wish first.
-func (c *edgeCount) settle(ctx workflow.Context, _ bool, newer func() bool) error {
-	input := activities.RecountInput{Username: c.username, Bucket: c.bucket, Changed: workflow.Now(ctx).UTC()}
-	var left bool
-	if err := write(ctx, followers.Recount, input, &left); err != nil || !left {
-		return err
+// keepCount has the followers counted after each change of the edge.
+func (f *follow) keepCount(ctx workflow.Context) {
+	bucket := activities.Bucket{Username: f.pair.Followee, Bucket: twtr.FollowerBucket(f.pair.Follower)}
+	for workflow.Await(ctx, func() bool { return f.counted < f.change }) == nil {
+		change := f.change
+		if err := short(ctx, followers.Recount, bucket, nil); err != nil {
+			f.broken = err
+			return
+		}
+		f.counted = change
 	}
-	if changed, err := workflow.AwaitWithTimeout(ctx, countAfter, newer); err != nil || changed {
-		return err
+}
+
+func latest(times ...time.Time) (t time.Time) {
+	for _, other := range times {
+		if other.After(t) {
+			t = other
+		}
 	}
-	input.Now = true
-	options := durable
-	options.StartToCloseTimeout = time.Minute // 600,000 rows, at 10 million followers
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, options), followers.Recount, input).Get(ctx, nil)
+	return t
+}
+
+const (
+	// countAfter is how long a bucket must have had no change before it is counted, and countWithin how long a count is postponed
+	// by further changes: a storm of follows causes a scan of the bucket at its end, and one now and then.
+	countAfter  = 3 * time.Second
+	countWithin = 30 * time.Second
+	// countTimeout is for 600,000 rows, at 10 million followers.
+	countTimeout = time.Minute
+)
+
+// CountChanged is the signal that tells [CountFollowers] of a change in its bucket.
+const CountChanged = "changed"
+
+// CountFollowersInput is the bucket to count.
+type CountFollowersInput struct {
+	activities.Bucket
+}
+
+// StartOptions implements [Input]. A bucket has one run at a time, so it is never scanned twice at once.
+func (in CountFollowersInput) StartOptions() client.StartWorkflowOptions {
+	id := fmt.Sprintf("count-followers/%s/%d", in.Username, in.Bucket.Bucket)
+	return startOptions(FollowersQueue, id, fmt.Sprintf("count the followers of %s, bucket %d", in.Username, in.Bucket.Bucket+1))
+}
+
+// CountFollowers counts the followers in one bucket when it has not changed for a while. It ends after a count that began when no
+// change was outstanding.
+func CountFollowers(ctx workflow.Context, in CountFollowersInput) error {
+	options := activityOptions
+	options.StartToCloseTimeout = countTimeout
+	ctx = workflow.WithActivityOptions(ctx, options)
+	changed := workflow.GetSignalChannel(ctx, CountChanged)
+	for quiet := false; !quiet || changed.Len() > 0; {
+		quiet = awaitQuiet(ctx, changed)
+		if err := workflow.ExecuteActivity(ctx, followers.Count, in.Bucket).Get(ctx, nil); err != nil {
+			return err
+		}
+		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+			return workflow.NewContinueAsNewError(ctx, CountFollowers, in)
+		}
+	}
+	return nil
+}
+
+// awaitQuiet waits until there was no change for countAfter, or until countWithin has passed; quiet says which.
+func awaitQuiet(ctx workflow.Context, changed workflow.ReceiveChannel) (quiet bool) {
+	for end := workflow.Now(ctx).Add(countWithin); workflow.Now(ctx).Before(end); {
+		if received, _ := changed.ReceiveWithTimeout(ctx, countAfter, nil); !received {
+			return true
+		}
+	}
+	return false
 }

@@ -2,15 +2,11 @@ package workflows
 
 import (
 	"cmp"
-	"context"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
@@ -25,94 +21,59 @@ type PostTweetInput struct {
 	Tweet twtr.Tweet `json:"tweet"`
 }
 
-func postTweetID(tweetID uuid.UUID) string { return "post-tweet/" + tweetID.String() }
+// PostTweetID is the ID of the workflow that posts the tweet.
+func PostTweetID(tweetID uuid.UUID) string { return "post-tweet/" + tweetID.String() }
 
 // StartOptions implements [Input].
 func (in PostTweetInput) StartOptions() client.StartWorkflowOptions {
-	options := start(TweetsQueue, postTweetID(in.Tweet.ID), in.Tweet.Username+" tweets")
+	options := startOptions(TweetsQueue, PostTweetID(in.Tweet.ID), in.Tweet.Username+" tweets")
 	// A tweet is posted, and delivered, once.
 	options.WorkflowIDReusePolicy = enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
+	// A worker in the API's process, as in make run, gets the first task with the response to the start.
+	options.EnableEagerStart = true
 	options.TypedSearchAttributes = temporal.NewSearchAttributes(
 		Author.ValueSet(in.Tweet.Username),
 		TweetID.ValueSet(in.Tweet.ID.String()),
-		State.ValueSet(string(twtr.DeliveryRunning)),
 	)
 	return options
 }
 
-// Update implements [Input].
-func (in PostTweetInput) Update() client.UpdateWorkflowOptions {
-	return answer("stored", "stored")
+// DeliveryResult is what a delivery did.
+type DeliveryResult struct {
+	// Delivered counts the feed items that were written.
+	Delivered int64 `json:"delivered"`
+	// Deleted says that the delivery stopped because the tweet was deleted.
+	Deleted bool `json:"deleted,omitempty"`
 }
 
-// PostTweet stores a tweet and then delivers it to the feeds of its author's followers, until it is deleted. Its update
-// "stored" answers when the tweet is durable.
-func PostTweet(ctx workflow.Context, in PostTweetInput) error {
-	stored, settle := workflow.NewFuture(ctx)
-	err := workflow.SetUpdateHandler(ctx, "stored", func(ctx workflow.Context) error { return stored.Get(ctx, nil) })
-	if err != nil {
-		return err
+// PostTweet stores a tweet and then delivers it to the feeds of its author's followers, until it is deleted. The API, which
+// starts it, does not wait for it but stores the same tweet, too: whichever comes first, nothing is lost if the other fails.
+func PostTweet(ctx workflow.Context, in PostTweetInput) (DeliveryResult, error) {
+	if err := short(ctx, tweets.StoreTweet, in.Tweet, nil); err != nil {
+		return DeliveryResult{}, err
 	}
-	err = write(ctx, tweets.StoreTweet, in.Tweet, nil)
-	settle.SetError(err)
-	if err != nil {
-		return cmp.Or(settled(ctx), err)
+	f := newFanOut(in.Tweet.Username, "delivered")
+	f.step = func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future {
+		return workflow.ExecuteActivity(ctx, feeds.Deliver, activities.DeliverInput{
+			TweetID: in.Tweet.ID, Author: in.Tweet.Username, From: from, Budget: budget})
 	}
-	d, err := fanOut(ctx, in.Tweet.Username, "delivered", func(ctx workflow.Context, from twtr.Delivery, budget int64) workflow.Future {
-		return workflow.ExecuteActivity(ctx, feeds.Deliver, activities.DeliverInput{Tweet: in.Tweet, Delivery: from, Budget: budget})
-	})
-	if err != nil {
-		return err
+	if err := f.run(ctx); err != nil {
+		return DeliveryResult{}, err
 	}
-	// Also of one that the tweet's deletion cut short: to how many feeds it came. The receipt of the deletion is there
-	// already, and its state stays.
-	if err := storeReceipt(ctx, in.Tweet, twtr.DeliveryComplete, d.Delivered); err != nil {
-		return err
-	}
-	state := string(twtr.DeliveryComplete)
-	if d.Deleted {
-		state = "deleted"
-	}
-	return cmp.Or(workflow.UpsertTypedSearchAttributes(ctx, State.ValueSet(state), Delivered.ValueSet(d.Delivered)), settled(ctx))
+	// Also if a deletion stopped the delivery: how many feeds it reached. The deletion's receipt exists already, and its state
+	// stays.
+	err := storeReceipt(ctx, in.Tweet, twtr.DeliveryComplete, f.done)
+	return DeliveryResult{Delivered: f.done, Deleted: f.deleted}, err
 }
 
 func storeReceipt(ctx workflow.Context, t twtr.Tweet, state twtr.DeliveryState, delivered int64) error {
-	return write(ctx, tweets.StoreReceipt, twtr.Receipt{
+	return short(ctx, tweets.StoreReceipt, twtr.Receipt{
 		TweetID:     t.ID,
 		Username:    t.Username,
 		State:       state,
 		Delivered:   delivered,
 		CompletedAt: workflow.Now(ctx).UTC().Truncate(time.Millisecond),
 	}, nil)
-}
-
-// DeliveredSoFar asks Temporal how many feed items a delivery that runs has written, by what its steps last reported. No
-// worker is needed for the answer. Of a delivery that Temporal doesn't know it is 0.
-func DeliveredSoFar(ctx context.Context, c client.Client, tweetID uuid.UUID) (n int64, err error) {
-	d, err := c.DescribeWorkflowExecution(ctx, postTweetID(tweetID), "")
-	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, err
-	}
-	decode := converter.GetDefaultDataConverter()
-	if p, ok := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[Delivered.GetName()]; ok {
-		if err := decode.FromPayload(p, &n); err != nil {
-			return 0, err
-		}
-	}
-	for _, step := range d.GetPendingActivities() {
-		var progress twtr.Delivery
-		if step.GetHeartbeatDetails() == nil || step.GetActivityType().GetName() != "Deliver" {
-			continue
-		}
-		if err := decode.FromPayloads(step.GetHeartbeatDetails(), &progress); err != nil {
-			return 0, err
-		}
-		n += progress.Delivered
-	}
-	return n, nil
 }
 
 // DeleteTweetInput is a tweet to delete.
@@ -123,46 +84,50 @@ type DeleteTweetInput struct {
 
 // StartOptions implements [Input].
 func (in DeleteTweetInput) StartOptions() client.StartWorkflowOptions {
-	options := start(TweetsQueue, "delete-tweet/"+in.TweetID.String(), in.Username+" deletes a tweet")
+	options := startOptions(TweetsQueue, "delete-tweet/"+in.TweetID.String(), in.Username+" deletes a tweet")
 	options.TypedSearchAttributes = temporal.NewSearchAttributes(
 		Author.ValueSet(in.Username),
 		TweetID.ValueSet(in.TweetID.String()),
-		State.ValueSet(string(twtr.DeliveryRetracting)),
 	)
 	return options
 }
 
-// Update implements [Input].
+const updateDeleted = "deleted"
+
+// Update implements [Request].
 func (in DeleteTweetInput) Update() client.UpdateWorkflowOptions {
-	return answer("deleted", "deleted")
+	return updateOptions(updateDeleted, updateDeleted)
 }
 
-// DeleteTweet removes a tweet for good, and then takes it out of the feeds of its author's followers. A delivery that
-// still runs stops when it sees that the tweet is gone. Its update "deleted" answers when the author's list has it no more.
-func DeleteTweet(ctx workflow.Context, in DeleteTweetInput) error {
-	deleted, settle := workflow.NewFuture(ctx)
-	err := workflow.SetUpdateHandler(ctx, "deleted", func(ctx workflow.Context) error { return deleted.Get(ctx, nil) })
+// RetractionResult is what the retraction of a deleted tweet did.
+type RetractionResult struct {
+	// Retracted counts the feeds that the tweet was removed from, also those that did not hold it.
+	Retracted int64 `json:"retracted"`
+}
+
+// DeleteTweet removes a tweet for good, and then from the feeds of its author's followers. A delivery that is still running
+// stops when it sees that the tweet is gone. The update "deleted" returns when the author's list no longer has it.
+func DeleteTweet(ctx workflow.Context, in DeleteTweetInput) (RetractionResult, error) {
+	deleted, err := handleUpdate(ctx, updateDeleted)
 	if err != nil {
-		return err
+		return RetractionResult{}, err
 	}
 	tweet := twtr.Tweet{ID: in.TweetID, Username: in.Username}
-	err = write(ctx, tweets.DeleteTweet, tweet, nil)
-	settle.SetError(err)
+	err = short(ctx, tweets.DeleteTweet, tweet, nil)
+	deleted.resolve.SetError(err)
 	if err != nil {
-		return cmp.Or(settled(ctx), err)
+		return RetractionResult{}, cmp.Or(awaitHandlers(ctx), err)
 	}
-	retract := activities.RetractInput{TweetID: in.TweetID, Author: in.Username, At: workflow.Now(ctx).UTC().Add(activities.RetractionLead)}
-	d, err := fanOut(ctx, in.Username, "removed", func(ctx workflow.Context, from twtr.Delivery, budget int64) workflow.Future {
+	retract := activities.RetractInput{TweetID: in.TweetID, Author: in.Username, At: activities.RetractionTime(workflow.Now(ctx), in.TweetID)}
+	f := newFanOut(in.Username, "removed")
+	f.step = func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future {
 		step := retract
-		step.Delivery, step.Budget = from, budget
+		step.From, step.Budget = from, budget
 		return workflow.ExecuteActivity(ctx, feeds.Retract, step)
-	})
-	if err != nil {
-		return err
 	}
-	if err := storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0); err != nil {
-		return err
+	if err := f.run(ctx); err != nil {
+		return RetractionResult{}, err
 	}
-	state := State.ValueSet(string(twtr.DeliveryRetracted))
-	return cmp.Or(workflow.UpsertTypedSearchAttributes(ctx, state, Delivered.ValueSet(d.Delivered)), settled(ctx))
+	err = storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0)
+	return RetractionResult{Retracted: f.done}, cmp.Or(err, awaitHandlers(ctx))
 }

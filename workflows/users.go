@@ -14,7 +14,7 @@ var users *activities.Users
 
 // CreateUserInput is a new user.
 type CreateUserInput struct {
-	// Request is this sign-up's own: a second person who wants the same name must not get the first one's answer.
+	// Request identifies this sign-up: another person who wants the same name must not get its answer.
 	Request  uuid.UUID `json:"request"`
 	Username string    `json:"username"`
 	// Sealed is the user, with e-mail address and password hash, encrypted.
@@ -23,23 +23,24 @@ type CreateUserInput struct {
 
 // StartOptions implements [Input].
 func (in CreateUserInput) StartOptions() client.StartWorkflowOptions {
-	return start(UsersQueue, "create-user/"+in.Request.String(), in.Username+" signs up")
+	return startOptions(UsersQueue, "create-user/"+in.Request.String(), in.Username+" signs up")
 }
 
-// Update implements [Input].
+const updateStored = "stored"
+
+// Update implements [Request].
 func (in CreateUserInput) Update() client.UpdateWorkflowOptions {
-	return answer("stored", "stored")
+	return updateOptions(updateStored, updateStored)
 }
 
-// CreateUser stores a new user, or fails with a conflict if the name is taken. Its update "stored" answers when either
-// is decided.
+// CreateUser stores a new user, or fails with a conflict if the name is taken. Its update "stored" returns when either is
+// certain.
 func CreateUser(ctx workflow.Context, in CreateUserInput) error {
-	stored, settle := workflow.NewFuture(ctx)
-	err := workflow.SetUpdateHandler(ctx, "stored", func(ctx workflow.Context) error { return stored.Get(ctx, nil) })
+	stored, err := handleUpdate(ctx, updateStored)
 	if err != nil {
 		return err
 	}
-	err = write(ctx, users.StoreUser, in.Sealed, nil)
-	settle.SetError(err)
-	return cmp.Or(err, settled(ctx))
+	err = short(ctx, users.StoreUser, in.Sealed, nil)
+	stored.resolve.SetError(err)
+	return cmp.Or(err, awaitHandlers(ctx))
 }

@@ -1,8 +1,7 @@
-// Package workflows holds everything that changes data, as Temporal workflows: a file a domain, with each workflow's
-// input, how it is started, and what it does.
+// Package workflows holds the Temporal workflows that write users, tweets and follows: a file per domain, with each
+// workflow's input, how it is started, and what it does.
 //
-// A caller starts a workflow together with an update that answers as soon as what it asked for is durable; the workflow
-// goes on with what follows from it. Workflow IDs name the thing that is worked on, and hold nothing secret.
+// Workflow IDs name the thing that is worked on, and hold nothing secret.
 package workflows
 
 import (
@@ -15,7 +14,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 )
 
-// The task queues, one a domain.
+// The task queues, one per domain.
 const (
 	UsersQueue     = "users"
 	TweetsQueue    = "tweets"
@@ -23,41 +22,47 @@ const (
 	FeedsQueue     = "feeds"
 )
 
-// Input is the one argument of a workflow, and says how that is started.
+// Input is the one argument of a workflow, and says how the workflow is started.
 type Input interface {
 	// StartOptions are the workflow's ID, task queue and policies.
 	StartOptions() client.StartWorkflowOptions
-	// Update is the update that is sent with the start, and whose outcome is the answer.
+}
+
+// Request is an input whose workflow is started together with an update, or joined by it. The update returns as soon as what
+// it asks for is durable; the workflow continues with what follows from it.
+type Request interface {
+	Input
+	// Update is that update.
 	Update() client.UpdateWorkflowOptions
 }
 
-// Search attributes, to find a workflow by in the Web UI. A namespace must know them before the first workflow starts.
+// Search attributes, to find workflows by in the Web UI. A namespace must know them before the first workflow starts.
 var (
 	Author  = temporal.NewSearchAttributeKeyKeyword("TwtrAuthor")
 	TweetID = temporal.NewSearchAttributeKeyKeyword("TwtrTweetId")
-	State   = temporal.NewSearchAttributeKeyKeyword("TwtrState")
-	// Delivered counts the feed items of the steps that have ended; what those under way have done is in their heartbeats.
+	// Delivered counts the feed items of the completed steps of a delivery that has several; what the running steps have done
+	// is in their heartbeats, and what the whole delivery did is in its result.
 	Delivered = temporal.NewSearchAttributeKeyInt64("TwtrDelivered")
 )
 
 // SearchAttributes are all that the workflows use.
-var SearchAttributes = []temporal.SearchAttributeKey{Author, TweetID, State, Delivered}
+var SearchAttributes = []temporal.SearchAttributeKey{Author, TweetID, Delivered}
 
-// start are the options that all workflows share.
-func start(queue, id, summary string) client.StartWorkflowOptions {
+// startOptions are the options that all workflows share.
+func startOptions(queue, id, summary string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:        id,
 		TaskQueue: queue,
-		// Whoever asks for the same thing while it is worked on joins it.
+		// A caller that asks for the same thing while it is being processed joins it.
 		WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-		// What a worker that died had in hand is another's after this; the default is 10 s.
+		// After this the task of a worker that died goes to another one; the default is 10 s.
 		WorkflowTaskTimeout: 5 * time.Second,
 		StaticSummary:       summary,
 	}
 }
 
-// answer is the update of that name; its ID makes one that is sent twice to a run be done once.
-func answer(name, id string, args ...any) client.UpdateWorkflowOptions {
+// updateOptions are those of an update whose caller waits until it is done. Of several with one id, a run executes one.
+func updateOptions(name, id string, args ...any) client.UpdateWorkflowOptions {
 	return client.UpdateWorkflowOptions{
 		UpdateName:   name,
 		UpdateID:     id,
@@ -66,55 +71,70 @@ func answer(name, id string, args ...any) client.UpdateWorkflowOptions {
 	}
 }
 
-// untilDone tries without end: what a workflow has promised is done late rather than not at all, and a run that failed
-// could not be had again under its ID. Seconds after the store is back, so is the delivery.
-var untilDone = &temporal.RetryPolicy{
+// retryForever: once a workflow has answered its caller it must finish, and a failed run cannot be started again under its ID.
+// The cap of 2 s lets work resume soon after the store recovers.
+var retryForever = &temporal.RetryPolicy{
 	InitialInterval:    100 * time.Millisecond,
 	BackoffCoefficient: 2,
 	MaximumInterval:    2 * time.Second,
 }
 
 var (
-	// quick is the first try at a short write, within the workflow task: no round trip to the server. Both limits are
-	// needed: with StartToClose alone it would be tried once. After 2 s it gives up its workflow task slot, long
-	// before the workflow task times out, so that a store that is away can't starve other workflows of the worker.
-	quick = workflow.LocalActivityOptions{
+	// localOptions are those of the first attempt at a short read or write, within the workflow task: no round trip to the
+	// server. Both timeouts are needed: with StartToClose alone there would be one attempt. After 2 s it gives up its
+	// workflow task slot, long before the workflow task times out, so that an unavailable store does not starve other
+	// workflows of the worker.
+	localOptions = workflow.LocalActivityOptions{
 		StartToCloseTimeout:    time.Second,
 		ScheduleToCloseTimeout: 2 * time.Second,
-		RetryPolicy:            untilDone,
+		RetryPolicy:            retryForever,
 	}
-	// durable is the second try, when the first one failed: it waits on the server, for as long as it takes.
-	durable = workflow.ActivityOptions{
+	// activityOptions are those of the second attempt, and of other short activities: they are retried by the server, for as
+	// long as it takes.
+	activityOptions = workflow.ActivityOptions{
 		StartToCloseTimeout: 5 * time.Second,
-		RetryPolicy:         untilDone,
+		RetryPolicy:         retryForever,
 	}
-	// delivery runs on another domain's workers, and as long as there are followers: what bounds it is that a worker
-	// that is alive beats every second, and one that missed five beats is taken for dead.
-	delivery = workflow.ActivityOptions{
+	// walkOptions are those of a walk over an author's followers, on the workers of the feeds domain. It takes as long as there
+	// are followers. A live worker heartbeats every second; after five missed heartbeats the activity is retried elsewhere.
+	walkOptions = workflow.ActivityOptions{
 		TaskQueue:           FeedsQueue,
 		StartToCloseTimeout: 24 * time.Hour,
 		HeartbeatTimeout:    5 * time.Second,
-		RetryPolicy:         untilDone,
+		RetryPolicy:         retryForever,
 	}
 )
 
-// write does a short, idempotent write: at once in a local activity or, if the store is away, as a regular one. What the
-// activity returns is read into result, if that isn't nil. It fails only with a domain's final error, or when the workflow
-// is canceled.
-func write(ctx workflow.Context, activity, input, result any) error {
-	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, quick), activity, input).Get(ctx, result)
-	if err == nil || final(err) {
+// short executes a short, idempotent activity of the workflow's own domain: in a local activity or, if the store is
+// unavailable, as a regular one. What it returns is read into result, unless that is nil. It fails only with a permanent error of
+// the domain, or when the workflow is canceled.
+func short(ctx workflow.Context, activity, input, result any) error {
+	err := workflow.ExecuteLocalActivity(workflow.WithLocalActivityOptions(ctx, localOptions), activity, input).Get(ctx, result)
+	if err == nil || permanent(err) {
 		return err
 	}
-	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, durable), activity, input).Get(ctx, result)
+	return workflow.ExecuteActivity(workflow.WithActivityOptions(ctx, activityOptions), activity, input).Get(ctx, result)
 }
 
-func final(err error) bool {
+func permanent(err error) bool {
 	failure, ok := errors.AsType[*temporal.ApplicationError](err)
 	return ok && failure.NonRetryable() || temporal.IsCanceledError(err)
 }
 
-// settled makes sure that every caller has its answer before the workflow ends.
-func settled(ctx workflow.Context) error {
+// awaitHandlers returns when every caller of an update has its response.
+func awaitHandlers(ctx workflow.Context) error {
 	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+}
+
+// outcome is what the callers of an update wait for.
+type outcome struct {
+	future  workflow.Future
+	resolve workflow.Settable
+}
+
+// handleUpdate makes the update of that name return what its outcome is resolved to.
+func handleUpdate(ctx workflow.Context, name string) (outcome, error) {
+	var o outcome
+	o.future, o.resolve = workflow.NewFuture(ctx)
+	return o, workflow.SetUpdateHandler(ctx, name, func(ctx workflow.Context) error { return o.future.Get(ctx, nil) })
 }

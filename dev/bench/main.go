@@ -1,5 +1,6 @@
-// Command bench measures twtr on this machine, beside the limits of what it stands on, and writes a table, results.json
-// and a picture of each benchmark. docs/performance.md says how to read it.
+// Command bench measures twtr on this machine, compared with the raw speed of Cassandra, SQLite and Temporal in the same run, and
+// writes a table, results.json and a picture of each benchmark. docs/performance.md explains them. Command compare, in a
+// directory of its own, compares two versions of twtr.
 package main
 
 import (
@@ -18,10 +19,10 @@ import (
 	"github.com/twtr-dev/twtr/cmd"
 )
 
-// asEnv makes this program the binary twtr: a worker whose memory is to be measured is a process of its own.
+// asEnv makes this program the binary twtr. The feeds worker is a process of its own, so that its memory can be measured.
 const asEnv = "TWTR_BENCH_AS"
 
-// benchmark measures one thing; each is in its file.
+// benchmark measures one thing; each has a file.
 type benchmark struct {
 	name string
 	run  func(*bench) error
@@ -29,13 +30,12 @@ type benchmark struct {
 
 var benchmarks = []benchmark{
 	{"delivery", delivery},
-	{"variants", variants},
 	{"sizes", sizes},
 	{"post", post},
 	{"feed", feed},
-	{"calls", calls},
-	{"lag", lag},
 	{"fairness", fairness},
+	{"deletions", deletions},
+	{"storm", storm},
 }
 
 func main() {
@@ -54,7 +54,7 @@ func run(ctx context.Context) error {
 	engine := flag.String("store", "sqlite", "sqlite, or cassandra at -hosts")
 	hosts := flag.String("hosts", "127.0.0.1", "Cassandra hosts, comma separated")
 	smoke := flag.Bool("smoke", false, "small sizes and short rounds, to see that everything works: the figures mean nothing")
-	only := flag.String("only", "", "a regular expression: the benchmarks to run")
+	only := flag.String("only", "", "run only the benchmarks that match this regular expression")
 	out := flag.String("out", "", "directory for results.json and the pictures; empty: only the table")
 	flag.Parse()
 	chosen, err := regexp.Compile(*only)
@@ -93,15 +93,24 @@ func run(ctx context.Context) error {
 
 // scale is how much is measured.
 type scale struct {
-	rounds    int           // each figure is the median of so many
-	round     time.Duration // of what is measured for some time
-	delivery  int           // followers
-	sizes     []int         // followers
-	samples   int           // of a latency that is measured one by one
-	celebrity int           // followers
+	rounds     int           // each figure is the median of this many
+	round      time.Duration // the duration of a load
+	deliveries []int         // followers
+	sizes      []int         // followers
+	inARow     int           // tweets to the smallest of sizes, one after another
+	samples    int           // of a latency that is measured one by one
+	celebrity  int           // followers
+	deletions  int
+	storm      time.Duration
 }
 
 var (
-	full  = scale{rounds: 3, round: 3 * time.Second, delivery: 40_000, sizes: []int{1_000, 10_000, 100_000, 1_000_000}, samples: 200, celebrity: 1_000_000}
-	small = scale{rounds: 1, round: 300 * time.Millisecond, delivery: 2_000, sizes: []int{100, 1_000, 21_000}, samples: 10, celebrity: 30_000}
+	full = scale{
+		rounds: 3, round: 3 * time.Second, deliveries: []int{1_500, 40_000}, sizes: []int{1_500, 10_000, 100_000, 1_000_000},
+		inARow: 20, samples: 200, celebrity: 1_000_000, deletions: 200_000, storm: 30 * time.Second,
+	}
+	small = scale{
+		rounds: 1, round: 300 * time.Millisecond, deliveries: []int{100, 2_000}, sizes: []int{100, 1_000, 21_000},
+		inARow: 3, samples: 10, celebrity: 30_000, deletions: 1_000, storm: 2 * time.Second,
+	}
 )

@@ -5,68 +5,63 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+
+	"github.com/twtr-dev/twtr/dev/bench/measure"
 )
 
-const bareQueue, bareFollowUpQueue = "bench", "bench-follow-up"
+const noOpQueue, noOpFeedsQueue = "bench", "bench-feeds"
 
-// bare is the least that a workflow can be whose caller is answered when a local activity is done. With follow-up it has
-// PostTweet's shape: then an activity on another worker's task queue, and another local one.
-func bare(ctx workflow.Context, followUp bool) error {
-	done, settle := workflow.NewFuture(ctx)
-	err := workflow.SetUpdateHandler(ctx, "stored", func(ctx workflow.Context) error { return done.Get(ctx, nil) })
-	if err != nil {
-		return err
+// noOp does nothing: at once or, with steps, in the steps of a PostTweet: a local activity, an activity on another task queue, and
+// another local one.
+func noOp(ctx workflow.Context, steps bool) error {
+	if !steps {
+		return nil
 	}
 	local := workflow.WithLocalActivityOptions(ctx, workflow.LocalActivityOptions{StartToCloseTimeout: time.Second})
-	settle.SetError(workflow.ExecuteLocalActivity(local, nothing).Get(ctx, nil))
-	if followUp {
-		regular := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: bareFollowUpQueue, StartToCloseTimeout: time.Second})
-		if err := workflow.ExecuteActivity(regular, nothing).Get(ctx, nil); err != nil {
-			return err
-		}
-		if err := workflow.ExecuteLocalActivity(local, nothing).Get(ctx, nil); err != nil {
-			return err
-		}
+	if err := workflow.ExecuteLocalActivity(local, nothing).Get(ctx, nil); err != nil {
+		return err
 	}
-	return workflow.Await(ctx, func() bool { return workflow.AllHandlersFinished(ctx) })
+	regular := workflow.WithActivityOptions(ctx, workflow.ActivityOptions{TaskQueue: noOpFeedsQueue, StartToCloseTimeout: time.Second})
+	if err := workflow.ExecuteActivity(regular, nothing).Get(ctx, nil); err != nil {
+		return err
+	}
+	return workflow.ExecuteLocalActivity(local, nothing).Get(ctx, nil)
 }
 
 func nothing(context.Context) error { return nil }
 
-// post measures the answer to POST /tweets, beside an Update-with-Start on the same server that does nothing.
+// post measures the answer to POST /tweets, compared with the start of a no-op workflow and an INSERT of the tweet's rows.
 func post(b *bench) error {
-	for _, queue := range []string{bareQueue, bareFollowUpQueue} {
+	for _, queue := range []string{noOpQueue, noOpFeedsQueue} {
 		w := worker.New(b.temporal, queue, worker.Options{})
-		w.RegisterWorkflow(bare)
+		w.RegisterWorkflow(noOp)
 		w.RegisterActivity(nothing)
 		if err := w.Start(); err != nil {
 			return err
 		}
 		defer w.Stop()
 	}
-	update := func(followUp bool) error {
-		handle, err := b.temporal.UpdateWithStartWorkflow(b.ctx, client.UpdateWithStartWorkflowOptions{
-			StartWorkflowOperation: b.temporal.NewWithStartWorkflowOperation(client.StartWorkflowOptions{
-				ID: uuid.NewString(), TaskQueue: bareQueue, WorkflowIDConflictPolicy: enums.WORKFLOW_ID_CONFLICT_POLICY_USE_EXISTING,
-			}, bare, followUp),
-			UpdateOptions: client.UpdateWorkflowOptions{UpdateName: "stored", WaitForStage: client.WorkflowUpdateStageCompleted},
-		})
+	startAndInsert := func(steps bool) error {
+		tweet, err := newTweet("author")
 		if err != nil {
 			return err
 		}
-		return handle.Get(b.ctx, nil)
+		options := client.StartWorkflowOptions{ID: uuid.NewString(), TaskQueue: noOpQueue, EnableEagerStart: true}
+		if _, err := b.temporal.ExecuteWorkflow(b.ctx, options, noOp, steps); err != nil {
+			return err
+		}
+		return b.raw.putTweet(b.ctx, tweet)
 	}
 	kinds := []struct {
 		name string
 		do   func(client int) error
 	}{
-		{"POST /tweets", func(int) error { _, err := b.post(token("nobodys-idol")); return err }},
-		{"bare", func(int) error { return update(false) }},
-		{"bare of its shape", func(int) error { return update(true) }},
+		{"POST /tweets", func(int) error { _, err := b.post("author"); return err }},
+		{"start + INSERT", func(int) error { return startAndInsert(false) }},
+		{"start + INSERT, same steps", func(int) error { return startAndInsert(true) }},
 	}
 	for _, load := range []struct {
 		name    string
@@ -84,13 +79,14 @@ func post(b *bench) error {
 				if err != nil {
 					return err
 				}
-				p50[k.name] = append(p50[k.name], percentile(took, 0.5))
-				p99[k.name] = append(p99[k.name], percentile(took, 0.99))
+				p50[k.name] = append(p50[k.name], measure.Percentile(took, 0.5))
+				p99[k.name] = append(p99[k.name], measure.Percentile(took, 0.99))
 				rate[k.name] = append(rate[k.name], perSecond)
-				time.Sleep(b.scale.round / 5) // what the answers left to do is not the next one's
+				if err := b.awaitIdle(); err != nil {
+					return err
+				}
 			}
 		}
-		const ours, least, shape = "POST /tweets, ", "bare, ", "bare of its shape, "
 		for _, k := range kinds {
 			b.add(k.name+", "+load.name+", p50", "ms", p50[k.name]...)
 			b.add(k.name+", "+load.name+", p99", "ms", p99[k.name]...)
@@ -98,11 +94,20 @@ func post(b *bench) error {
 				b.add(k.name+", "+load.name, "/s", rate[k.name]...)
 			}
 		}
+		const ours, least, same = "POST /tweets, ", "start + INSERT, ", "start + INSERT, same steps, "
 		b.ratio(ours+load.name+", p50", least+load.name+", p50")
-		b.ratio(ours+load.name+", p99", shape+load.name+", p99")
+		b.ratio(ours+load.name+", p99", same+load.name+", p99")
 		if load.rest == 0 {
-			b.ratio(ours+load.name, shape+load.name)
+			b.ratio(ours+load.name, same+load.name)
 		}
 	}
 	return nil
+}
+
+// awaitIdle waits until no workflow runs, because the answers come before the work is done.
+func (b *bench) awaitIdle() error {
+	return measure.Await(b.ctx, "all workflows have closed", func() (bool, error) {
+		running, err := measure.Count(b.ctx, b.temporal, "ExecutionStatus = 'Running'")
+		return running == 0, err
+	})
 }

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -16,42 +15,40 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+
+	"github.com/twtr-dev/twtr/dev/bench/measure"
 )
 
-// figure is one measured thing: the median of its rounds, and its ratio to another's that was measured in turn with it.
+// figure is one measured property: the median of its rounds, and its ratio to another one that was measured in the same rounds.
 type figure struct {
 	Name   string    `json:"name"`
 	Unit   string    `json:"unit"`
 	Rounds []float64 `json:"rounds"`
 	Median float64   `json:"median"`
 	To     string    `json:"to,omitempty"`
-	Ratio  float64   `json:"ratio,omitempty"` // the median of the rounds' ratios, pair by pair
+	Ratio  float64   `json:"ratio,omitempty"` // the median of the ratios of each round
 }
 
-// result is what a benchmark has measured.
+// result has the figures of one benchmark.
 type result struct {
 	Name    string   `json:"name"`
 	Figures []figure `json:"figures"`
 }
 
-// add notes a figure of the benchmark that runs.
+// add adds a figure of the benchmark that is running.
 func (b *bench) add(name, unit string, rounds ...float64) {
 	r := &b.results[len(b.results)-1]
-	r.Figures = append(r.Figures, figure{Name: name, Unit: unit, Rounds: rounds, Median: median(rounds)})
+	r.Figures = append(r.Figures, figure{Name: name, Unit: unit, Rounds: rounds, Median: measure.Median(rounds)})
 }
 
-// ratio compares two figures of the benchmark that runs, round by round.
+// ratio compares two figures of the benchmark that is running, round by round.
 func (b *bench) ratio(name, to string) {
 	r := &b.results[len(b.results)-1]
 	find := func(name string) *figure {
 		return &r.Figures[slices.IndexFunc(r.Figures, func(f figure) bool { return f.Name == name })]
 	}
 	one, other := find(name), find(to)
-	ratios := make([]float64, len(one.Rounds))
-	for i := range ratios {
-		ratios[i] = one.Rounds[i] / other.Rounds[i]
-	}
-	one.To, one.Ratio = to, median(ratios)
+	one.To, one.Ratio = to, measure.Median(measure.Ratios(one.Rounds, other.Rounds))
 }
 
 func (r result) print(w io.Writer) {
@@ -60,28 +57,11 @@ func (r result) print(w io.Writer) {
 	for _, f := range r.Figures {
 		ratio := ""
 		if f.To != "" {
-			ratio = fmt.Sprintf("%.2f of %s", f.Ratio, f.To)
+			ratio = fmt.Sprintf("%.2f × %s", f.Ratio, f.To)
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, short(f.Median), short(slices.Min(f.Rounds)), short(slices.Max(f.Rounds)), f.Unit, ratio)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\n", f.Name, measure.Short(f.Median), measure.Short(slices.Min(f.Rounds)), measure.Short(slices.Max(f.Rounds)), f.Unit, ratio)
 	}
-	_ = table.Flush() // to a terminal
-}
-
-// short is a number to three digits.
-func short(n float64) string {
-	if n == 0 {
-		return "0"
-	}
-	digits := max(0, 2-int(math.Floor(math.Log10(math.Abs(n)))))
-	return fmt.Sprintf("%.*f", digits, n)
-}
-
-func median(values []float64) float64 { return percentile(values, 0.5) }
-
-// percentile is the value that a part p of all are not above; of an even number of them the median is the lower of the two.
-func percentile(values []float64, p float64) float64 {
-	sorted := slices.Sorted(slices.Values(values))
-	return sorted[max(0, int(math.Ceil(p*float64(len(sorted))))-1)]
+	_ = table.Flush() // the table goes to standard output
 }
 
 // write writes results.json and a picture of each benchmark.
@@ -111,7 +91,7 @@ func (b *bench) write(dir string) error {
 	return nil
 }
 
-// draw makes bars of the figures that have the unit of the first: others would need another scale.
+// draw makes bars of the figures that have the unit of the first one: others would need another scale.
 func (r result) draw(file, engine string) error {
 	p := plot.New()
 	unit := r.Figures[0].Unit

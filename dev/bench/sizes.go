@@ -4,12 +4,18 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/twtr-dev/twtr/workflows"
 )
 
-// sizes measures a whole PostTweet, from the request to its receipt, for authors of different fame.
+// sizes measures a whole PostTweet, from the request to its receipt, by the number of the author's followers.
 func sizes(b *bench) error {
+	if err := inARow(b); err != nil {
+		return err
+	}
 	for _, n := range b.scale.sizes {
 		author := fmt.Sprintf("author-%d", n)
 		if err := b.seed(author, n); err != nil {
@@ -27,7 +33,7 @@ func sizes(b *bench) error {
 		if err != nil {
 			return err
 		}
-		id := "post-tweet/" + tweets[0].ID.String()
+		id := workflows.PostTweetID(tweets[0].ID)
 		if err := b.temporal.GetWorkflow(b.ctx, id, "").Get(b.ctx, nil); err != nil {
 			return err
 		}
@@ -41,13 +47,42 @@ func sizes(b *bench) error {
 		}
 		b.add(fmt.Sprintf("%d followers", n), "deliveries/s", rate...)
 		b.add(fmt.Sprintf("%d followers: history", n), "events", float64(d.GetWorkflowExecutionInfo().GetHistoryLength()))
-		b.add(fmt.Sprintf("%d followers: history's size", n), "bytes", float64(d.GetWorkflowExecutionInfo().GetHistorySizeBytes()))
-		b.add(fmt.Sprintf("%d followers: worker's peak so far", n), "MiB", peak)
+		b.add(fmt.Sprintf("%d followers: size of the history", n), "bytes", float64(d.GetWorkflowExecutionInfo().GetHistorySizeBytes()))
+		b.add(fmt.Sprintf("%d followers: peak memory of the worker so far", n), "MiB", peak)
 	}
 	return nil
 }
 
-// feedsPeak is the most memory that the feeds worker has had, in MiB.
+// inARow measures tweets that are posted one after another while the ones before are being delivered, from the first POST until
+// the last feed has the last tweet.
+func inARow(b *bench) error {
+	n := b.scale.sizes[0]
+	author := fmt.Sprintf("author-%d", n)
+	if err := b.seed(author, n); err != nil {
+		return err
+	}
+	var rate []float64
+	for range b.scale.rounds {
+		begin := time.Now()
+		ids := make([]uuid.UUID, b.scale.inARow)
+		for i := range ids {
+			var err error
+			if ids[i], err = b.post(author); err != nil {
+				return err
+			}
+		}
+		for _, id := range ids {
+			if err := b.awaitDelivery(id, n); err != nil {
+				return err
+			}
+		}
+		rate = append(rate, float64(n*b.scale.inARow)/time.Since(begin).Seconds())
+	}
+	b.add(fmt.Sprintf("%d followers, %d tweets in a row", n, b.scale.inARow), "deliveries/s", rate...)
+	return nil
+}
+
+// feedsPeak is the highest memory use of the feeds worker, in MiB.
 func (b *bench) feedsPeak() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.feeds.Process.Pid))
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/twtr-dev/twtr/workers"
 )
 
-// secrets are those that make up puts into .env.
+// secrets are those that make up writes to .env.
 var secrets = []string{"TWTR_AUTH_KEYS=the-auth-keys", "TWTR_SEAL_KEY=the-seal-key", "POSTGRES_PASSWORD=the-password"}
 
 func compose(t *testing.T, env ...string) (*types.Project, error) {
@@ -35,7 +35,7 @@ func load(t *testing.T) *types.Project {
 // ours reports whether the service is a process of the binary.
 func ours(s types.ServiceConfig) bool { return s.Image == "twtr:compose" }
 
-func TestComposeRunsEachProcessOnceWithSettingsThatItHas(t *testing.T) {
+func TestComposeRunsEachProcessOnceWithSettingsThatExist(t *testing.T) {
 	var commands []string
 	for name, s := range load(t).Services {
 		if !ours(s) {
@@ -45,7 +45,7 @@ func TestComposeRunsEachProcessOnceWithSettingsThatItHas(t *testing.T) {
 		commands = append(commands, strings.Join(s.Command, " "))
 		for variable := range s.Environment {
 			require.True(t, slices.Contains(slices.Collect(maps.Values(cmd.EnvironmentVariables())), variable) || knownToTemporal(variable),
-				"%s: nobody reads %s", name, variable)
+				"%s: there is no setting %s", name, variable)
 		}
 	}
 	want := []string{"api", "migrate"}
@@ -55,7 +55,7 @@ func TestComposeRunsEachProcessOnceWithSettingsThatItHas(t *testing.T) {
 	require.ElementsMatch(t, want, commands)
 }
 
-// asked is an environment that notes what it is asked for.
+// asked is an environment that records which variables are looked up.
 type asked map[string]bool
 
 func (a asked) Environ() []string { return nil }
@@ -72,13 +72,13 @@ func knownToTemporal(name string) bool {
 	return err == nil && a[name]
 }
 
-func TestComposeStartsInTheOrderOfHealth(t *testing.T) {
+func TestComposeStartsEachServiceAfterItsDependencies(t *testing.T) {
 	project := load(t)
 	for name, s := range project.Services {
 		for need, dependency := range s.DependsOn {
 			other := project.Services[need]
 			want := types.ServiceConditionHealthy
-			if other.Restart == "" { // it runs to its end
+			if other.Restart == "" { // it runs to completion
 				want = types.ServiceConditionCompletedSuccessfully
 			} else {
 				require.True(t, ours(other) || other.HealthCheck != nil, need)
@@ -93,7 +93,7 @@ func TestComposeStartsInTheOrderOfHealth(t *testing.T) {
 	require.Contains(t, project.Services["migrate"].DependsOn, "cassandra")
 }
 
-func TestComposeTakesItsSecretsFromTheEnvironmentAlone(t *testing.T) {
+func TestComposeTakesItsSecretsOnlyFromTheEnvironment(t *testing.T) {
 	for i, secret := range secrets {
 		name, _, _ := strings.Cut(secret, "=")
 		_, err := compose(t, slices.Delete(slices.Clone(secrets), i, i+1)...)

@@ -1,5 +1,5 @@
-// Package containers has only tests: of the image, and of the whole system as containers, as far as they can be looked at
-// without a container engine.
+// Package containers has only tests: of the image and of the whole system as containers, as far as they can be tested without
+// a container engine.
 package containers
 
 import (
@@ -24,12 +24,12 @@ import (
 	"github.com/twtr-dev/twtr/cmd"
 )
 
-// root is the project's.
+// root is the project's root directory.
 const root = "../.."
 
 type instruction struct{ name, args string }
 
-// dockerfile are its instructions, each on one line.
+// dockerfile returns the Dockerfile's instructions, each on one line.
 func dockerfile(t *testing.T) (all []instruction) {
 	content, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
 	require.NoError(t, err)
@@ -42,7 +42,7 @@ func dockerfile(t *testing.T) (all []instruction) {
 	return all
 }
 
-// of are the arguments of each instruction of that name.
+// of returns the arguments of each instruction of that name.
 func of(all []instruction, name string) (args []string) {
 	for _, i := range all {
 		if i.name == name {
@@ -67,7 +67,7 @@ func TestTheImageIsPinnedAndHasNoRoot(t *testing.T) {
 	require.Empty(t, of(all, "ADD"))
 	require.Equal(t, []string{"65532:65532"}, of(all, "USER"))
 	copies := of(all, "COPY")
-	require.Equal(t, []string{"go.mod go.sum ./", ". ."}, copies[:2], "modules are fetched anew only when they change")
+	require.Equal(t, []string{"go.mod go.sum ./", ". ."}, copies[:2], "modules are downloaded again only when they change")
 	labels := strings.Join(of(all, "LABEL"), " ")
 	for _, label := range []string{"title", "description", "source", "version", "revision"} {
 		require.Contains(t, labels, "org.opencontainers.image."+label+"=")
@@ -93,7 +93,7 @@ func TestTheImagesCommandsAndPortsAreTheBinarys(t *testing.T) {
 	require.Equal(t, strings.TrimPrefix(api, ":")+" "+strings.TrimPrefix(worker, ":"), of(all, "EXPOSE")[0])
 }
 
-// requireCommand wants arguments that twtr takes.
+// requireCommand fails unless twtr accepts the arguments.
 func requireCommand(t *testing.T, args []string) {
 	t.Helper()
 	root := cmd.NewRoot("")
@@ -104,7 +104,7 @@ func requireCommand(t *testing.T, args []string) {
 	require.NoError(t, command.ValidateArgs(command.Flags().Args()), args)
 }
 
-func TestWhatTheImageMustNotHaveIsNotSentToTheBuilder(t *testing.T) {
+func TestTheBuildContextHasNoSecretsAndNothingNeedless(t *testing.T) {
 	ignored := dockerignore(t)
 	for _, path := range []string{".git/config", ".env", ".twtr/twtr.db", ".twtr/seal.key", "bin/twtr", "dev/main.go", "twtr.yaml",
 		"workflows/testdata/follow-twice.json", "cmd/cmd_test.go", "docker-compose.yml", "helm/values.yaml"} {
@@ -130,7 +130,7 @@ func dockerignore(t *testing.T) func(path string) bool {
 	}
 }
 
-// buildContext is what the builder would get.
+// buildContext copies the build context, as the builder would get it, to a directory.
 func buildContext(t *testing.T) (dir string) {
 	dir, ignored := t.TempDir(), dockerignore(t)
 	require.NoError(t, fs.WalkDir(os.DirFS(root), ".", func(path string, entry fs.DirEntry, err error) error {
@@ -153,14 +153,14 @@ func buildContext(t *testing.T) (dir string) {
 	return dir
 }
 
-// build runs the Dockerfile's own command, and returns the file that it made.
+// build runs the Dockerfile's own build command and returns the resulting file.
 func build(t *testing.T, arch string) string {
 	all := dockerfile(t)
 	runs := of(all, "RUN")
 	command := runs[slices.IndexFunc(runs, func(run string) bool { return strings.Contains(run, "go build") })]
 	command = regexp.MustCompile(`--mount=\S+ `).ReplaceAllString(command, "")
 	file := filepath.Join(t.TempDir(), "twtr")
-	// Behind the end-to-end tests, which run at the same time and heed the clock.
+	// With low priority: the end-to-end tests, which run concurrently, depend on time.
 	sh := exec.CommandContext(t.Context(), "nice", "sh", "-ec", strings.Replace(command, "/out/twtr", file, 1))
 	sh.Dir = buildContext(t)
 	sh.Env = append(append(os.Environ(), "GOFLAGS=", "TARGETOS=linux", "TARGETARCH="+arch, "VERSION=v1.2.3"), strings.Fields(of(all, "ENV")[0])...)
@@ -178,9 +178,9 @@ func TestTheImagesBinaryIsStaticAndTheSameEachTime(t *testing.T) {
 			defer binary.Close()
 			require.Equal(t, machine, binary.Machine)
 			for _, p := range binary.Progs {
-				require.NotEqual(t, elf.PT_INTERP, p.Type, "it needs a dynamic linker, which the image has not")
+				require.NotEqual(t, elf.PT_INTERP, p.Type, "it needs a dynamic linker, which the image does not have")
 			}
-			require.Equal(t, sum(t, file), sum(t, build(t, arch)), "built again, elsewhere")
+			require.Equal(t, sum(t, file), sum(t, build(t, arch)), "built again in another directory")
 			if arch == runtime.GOARCH {
 				version, err := exec.CommandContext(t.Context(), file, "version").Output()
 				require.NoError(t, err)
@@ -193,6 +193,6 @@ func TestTheImagesBinaryIsStaticAndTheSameEachTime(t *testing.T) {
 func sum(t *testing.T, file string) [sha256.Size]byte {
 	content, err := os.ReadFile(file)
 	require.NoError(t, err)
-	require.False(t, bytes.Contains(content, []byte(filepath.Dir(file))), "it names the machine's folders")
+	require.False(t, bytes.Contains(content, []byte(filepath.Dir(file))), "it contains the path of a directory")
 	return sha256.Sum256(content)
 }

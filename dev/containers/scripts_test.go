@@ -12,8 +12,7 @@ import (
 	"github.com/twtr-dev/twtr/api"
 )
 
-// script is a copy of one of the project's scripts, in a folder of its own, with programs of the test's making in the
-// place of others.
+// script is a copy of one of the project's scripts in its own directory, with some programs replaced by the test's.
 type script struct {
 	dir, file, bin string
 }
@@ -39,7 +38,7 @@ func newScript(t *testing.T, name string, programs map[string]string) *script {
 	return s
 }
 
-// run returns the exit code, and all that was said.
+// run returns the exit code and the output.
 func (s *script) run(t *testing.T, env []string, args ...string) (code int, out string) {
 	command := exec.CommandContext(t.Context(), s.file, args...)
 	command.Env = append([]string{"PATH=" + s.bin}, env...)
@@ -50,7 +49,7 @@ func (s *script) run(t *testing.T, env []string, args ...string) (code int, out 
 	return command.ProcessState.ExitCode(), string(text)
 }
 
-func TestTheScriptsSayInOneLineWhatIsMissing(t *testing.T) {
+func TestTheScriptsNameInOneLineWhatIsMissing(t *testing.T) {
 	for name, calls := range map[string][]string{"docker-build-push.sh": {"build", "push"}, "compose.sh": {"up", "down", "logs"}} {
 		for _, call := range calls {
 			for want, docker := range map[string]string{
@@ -96,7 +95,7 @@ func TestThePushedImageIsForBothPlatformsAndDatedByItsCommit(t *testing.T) {
 	require.Contains(t, out, "not committed")
 }
 
-func TestMakeUpMakesTheSecretsThatAreMissing(t *testing.T) {
+func TestMakeUpCreatesMissingSecrets(t *testing.T) {
 	s := newScript(t, "compose.sh", map[string]string{"docker": `[ "$*" != "compose config --services" ] || echo api; exit 0`})
 	env := func() map[string]string {
 		code, out := s.run(t, nil, "up")
@@ -122,7 +121,7 @@ func TestMakeUpMakesTheSecretsThatAreMissing(t *testing.T) {
 	info, err := os.Stat(filepath.Join(s.dir, ".env"))
 	require.NoError(t, err)
 	require.Equal(t, os.FileMode(0o600), info.Mode().Perm())
-	require.Equal(t, made, env(), "another up leaves them")
+	require.Equal(t, made, env(), "another up keeps them")
 
 	require.NoError(t, os.WriteFile(filepath.Join(s.dir, ".env"), []byte("TWTR_SEAL_KEY=chosen\n"), 0o600))
 	made = env()

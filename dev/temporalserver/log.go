@@ -15,7 +15,7 @@ import (
 // logger passes what the server logs to slog.
 //
 // The server's default logger ends the process at a fatal message, e.g. when a service finds its port in use. This one keeps the
-// message for Start to return and ends the goroutine: the start fails, and the process goes on.
+// message for Start to return and ends the goroutine: the start fails, and the process continues.
 type logger struct {
 	to    slog.Handler
 	level slog.Leveler

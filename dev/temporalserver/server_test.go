@@ -57,7 +57,7 @@ func TestStartOnTheSameFileFindsEverything(t *testing.T) {
 	require.Equal(t, "hello bird", greeting)
 	require.Equal(t, 1, count(t, c, `WorkflowId = 'greet/bird'`))
 	work(t, c)
-	require.NoError(t, c.GetWorkflow(t.Context(), "greet/later", "").Get(t.Context(), &greeting), "an open workflow goes on")
+	require.NoError(t, c.GetWorkflow(t.Context(), "greet/later", "").Get(t.Context(), &greeting), "an open workflow continues")
 	require.Equal(t, "hello later", greeting)
 }
 
@@ -153,7 +153,7 @@ func TestTwoServersRunAtTheSameTime(t *testing.T) {
 	require.Equal(t, "hello bird", greet(t, c1, "greet/bird"))
 	require.Zero(t, count(t, c2, ""))
 	one.Stop()
-	require.Equal(t, "hello bird", greet(t, c2, "greet/bird"), "goes on without the other")
+	require.Equal(t, "hello bird", greet(t, c2, "greet/bird"), "continues without the other")
 }
 
 func TestStopReturnsThoughClientsWait(t *testing.T) {

@@ -1,14 +1,14 @@
-{{/* The API or one worker, with what belongs to it: its Deployment, autoscaler, disruption budget and service account. Of:
+{{/* The API or one worker: its Deployment, autoscaler, disruption budget and service account. Arguments:
   root        $
-  name        its component
-  domain      a worker's, which is its task queue; "" for the API
-  tag         of the image
-  build       a worker's version, "" if workers are unversioned
-  args        of the binary
-  port        where it serves /healthz, /readyz and /metrics
-  env         what it has beside the common variables
-  pause       seconds between the moment it is taken out of the Service and SIGTERM; 0 where nothing is sent to it
-  values      its own, over those of pods */}}
+  name        the component
+  domain      of a worker: its task queue; "" for the API
+  tag         the image's tag
+  build       the worker's build ID; "" if workers are unversioned
+  args        the binary's arguments
+  port        of /healthz, /readyz and /metrics
+  env         variables in addition to the common ones
+  pause       seconds between its removal from the Service and SIGTERM; 0 if it receives no requests
+  values      its own values, which override those of pods */}}
 {{- define "twtr.component" -}}
 {{- $root := .root }}
 {{- $values := mergeOverwrite (deepCopy $root.Values.pods) (deepCopy .values) }}
@@ -18,7 +18,7 @@
 {{- $scaling := $values.autoscaling }}
 {{- $versioning := $root.Values.versioning }}
 {{- $controlled := and .domain $versioning.enabled $versioning.controller.enabled }}
-{{- if and (not .domain) (eq $scaling.type "keda") }}{{ fail "autoscaling.type: the API has no task queue: KEDA scales workers only; say api.autoscaling.type" }}{{ end }}
+{{- if and (not .domain) (eq $scaling.type "keda") }}{{ fail "autoscaling.type: the API has no task queue: KEDA scales workers only; set api.autoscaling.type" }}{{ end }}
 {{- if and $controlled (ne $scaling.type "none") }}{{ fail "versioning.controller: each version has a Deployment of its own, which neither an HPA nor KEDA knows of; autoscaling.type must be none" }}{{ end }}
 {{- $template := include "twtr.podTemplate" (merge (dict "values" $values "fullname" $fullname "selector" $selector "controlled" $controlled) .) }}
 apiVersion: v1
@@ -119,7 +119,8 @@ spec:
 {{- define "twtr.podTemplate" -}}
 {{- $root := .root }}
 {{- $tls := $root.Values.temporal.tls }}
-{{- $mounts := and $tls.enabled $tls.existingSecret -}}
+{{- $mounts := and $tls.enabled $tls.existingSecret }}
+{{- $certificates := include "twtr.cassandraCertificates" $root -}}
 metadata:
   labels:
     {{- .selector | nindent 4 }}
@@ -151,7 +152,7 @@ spec:
       whenUnsatisfiable: {{ .whenUnsatisfiable }}
       labelSelector:
         matchLabels: {{- $.selector | nindent 10 }}
-      # Each revision for itself: else a rollout spreads its pods around those that are about to go.
+      # Per revision: otherwise a rollout spreads its pods around those that are about to stop.
       matchLabelKeys: [pod-template-hash]
     {{- end }}
   {{- end }}
@@ -164,8 +165,14 @@ spec:
         {{- include "twtr.temporalEnv" $root | nindent 8 }}
       resources: {{- toYaml .values.resources | nindent 8 }}
       {{- include "twtr.containerSecurity" . | nindent 6 }}
-      {{- if $mounts }}
-      volumeMounts: [{name: temporal-client, mountPath: /etc/twtr/temporal, readOnly: true}]
+      {{- if or $mounts $certificates }}
+      volumeMounts:
+        {{- if $mounts }}
+        - {name: temporal-client, mountPath: /etc/twtr/temporal, readOnly: true}
+        {{- end }}
+        {{- if $certificates }}
+        - {name: cassandra-client, mountPath: /etc/twtr/cassandra, readOnly: true}
+        {{- end }}
       {{- end }}
   containers:
     - name: twtr
@@ -177,7 +184,7 @@ spec:
         {{- if not .controlled }}
         {{- include "twtr.temporalEnv" $root | nindent 8 }}
         {{- else if and $mounts $tls.ca }}
-        {{- /* The rest is the controller's to add. */}}
+        {{- /* The controller adds the rest. */}}
         - {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/twtr/temporal/{{ $tls.ca }}}
         {{- end }}
         {{- include "twtr.secretEnv" (list "TWTR_SEAL_KEY" $root.Values.seal.existingSecret $root.Values.seal.key) | nindent 8 }}
@@ -195,20 +202,32 @@ spec:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 10
         timeoutSeconds: 3
-      # Patient: a short outage of the store or of Temporal is answered by the API itself, in its own words.
+      # Tolerates 30 s: during a short outage the API itself responds, with 503 and Retry-After.
       readinessProbe:
         httpGet: {path: /readyz, port: http}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 6
       {{- if .pause }}
-      # Until every proxy has heard that this pod gets no more requests.
+      # Until every proxy has stopped sending requests to this pod.
       lifecycle: {preStop: {sleep: {seconds: {{ .pause }}}}}
       {{- end }}
-      {{- if $mounts }}
-      volumeMounts: [{name: temporal-client, mountPath: /etc/twtr/temporal, readOnly: true}]
+      {{- if or $mounts $certificates }}
+      volumeMounts:
+        {{- if $mounts }}
+        - {name: temporal-client, mountPath: /etc/twtr/temporal, readOnly: true}
+        {{- end }}
+        {{- if $certificates }}
+        - {name: cassandra-client, mountPath: /etc/twtr/cassandra, readOnly: true}
+        {{- end }}
       {{- end }}
-  {{- if $mounts }}
-  volumes: [{name: temporal-client, secret: {secretName: {{ $tls.existingSecret }}}}]
+  {{- if or $mounts $certificates }}
+  volumes:
+    {{- if $mounts }}
+    - {name: temporal-client, secret: {secretName: {{ $tls.existingSecret }}}}
+    {{- end }}
+    {{- with $certificates }}
+    - {name: cassandra-client, secret: {secretName: {{ . }}}}
+    {{- end }}
   {{- end }}
 {{- end }}

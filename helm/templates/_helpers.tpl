@@ -4,7 +4,7 @@
 {{- $name | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Of a component: list $ "api". */}}
+{{/* The selector labels of a component: list $ "api". */}}
 {{- define "twtr.selector" -}}
 app.kubernetes.io/name: {{ (index . 0).Chart.Name }}
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
@@ -18,7 +18,7 @@ app.kubernetes.io/managed-by: {{ (index . 0).Release.Service }}
 helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
 {{- end }}
 
-{{/* By these the network policies know the pods of a role, api, worker or migrate: list $ "api". */}}
+{{/* The labels by which network policies select the pods of a role (api, worker or migrate): list $ "api". */}}
 {{- define "twtr.role" -}}
 app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
 twtr-dev.com/role: {{ index . 1 }}
@@ -28,7 +28,7 @@ twtr-dev.com/role: {{ index . 1 }}
 {{ .Values.image.tag | default .Chart.AppVersion }}
 {{- end }}
 
-{{/* Of a tag: list $ "v1"; image.digest wins over the tag of this version, but is not that of another. */}}
+{{/* The image of a tag: list $ "v1"; image.digest overrides the tag of this version only. */}}
 {{- define "twtr.image" -}}
 {{- $tag := index . 1 }}
 {{- with (index . 0).Values.image -}}
@@ -37,11 +37,11 @@ imagePullPolicy: {{ .pullPolicy }}
 {{- end }}
 {{- end }}
 
-{{/* How every pod is begun, with what the restricted Pod Security Standard asks of it: list $ USER. */}}
+{{/* The beginning of every pod's spec, as the restricted Pod Security Standard requires: list $ USER. */}}
 {{- define "twtr.pod" -}}
 {{- $user := index . 1 -}}
 automountServiceAccountToken: false
-# Else every Service of the namespace would put variables into the environment.
+# Otherwise every Service of the namespace would add environment variables.
 enableServiceLinks: false
 securityContext:
   runAsNonRoot: true
@@ -61,7 +61,7 @@ securityContext:
   capabilities: {drop: [ALL]}
 {{- end }}
 
-{{/* A variable from a secret: list NAME SECRET KEY. */}}
+{{/* An environment variable from a secret: list NAME SECRET KEY. */}}
 {{- define "twtr.secretEnv" -}}
 - name: {{ index . 0 }}
   valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}
@@ -83,10 +83,30 @@ securityContext:
 {{ include "twtr.secretEnv" (list "TWTR_CASSANDRA_USERNAME" .existingSecret .usernameKey) }}
 {{ include "twtr.secretEnv" (list "TWTR_CASSANDRA_PASSWORD" .existingSecret .passwordKey) }}
 {{- end }}
+{{- if .tls.enabled }}
+- {name: TWTR_CASSANDRA_TLS, value: "true"}
+- {name: TWTR_CASSANDRA_TLS_VERIFY_HOST, value: {{ .tls.verifyHost | quote }}}
+{{- if .tls.existingSecret }}
+{{- with .tls.ca }}
+- {name: TWTR_CASSANDRA_TLS_CA, value: /etc/twtr/cassandra/{{ . }}}
+{{- end }}
+{{- with .tls.cert }}
+- {name: TWTR_CASSANDRA_TLS_CERT, value: /etc/twtr/cassandra/{{ . }}}
+{{- end }}
+{{- with .tls.key }}
+- {name: TWTR_CASSANDRA_TLS_KEY, value: /etc/twtr/cassandra/{{ . }}}
+{{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
 
-{{/* Where Temporal is; the names are its own convention's. */}}
+{{/* The name of the secret with Cassandra's certificates, if there is one to mount. */}}
+{{- define "twtr.cassandraCertificates" -}}
+{{- with .Values.cassandra.tls }}{{ if .enabled }}{{ .existingSecret }}{{ end }}{{ end }}
+{{- end }}
+
+{{/* The connection to Temporal, in the variables of Temporal's own convention. */}}
 {{- define "twtr.temporalEnv" -}}
 {{- with .Values.temporal -}}
 - {name: TEMPORAL_ADDRESS, value: {{ .address | quote }}}
@@ -114,17 +134,22 @@ securityContext:
 {{- end }}
 {{- end }}
 
-{{/* Of a domain and an earlier build: list "feeds" "v1.2". */}}
+{{/* The name of an earlier build's worker: list "feeds" "v1.2". */}}
 {{- define "twtr.workerName" -}}
 {{ index . 0 }}-{{ index . 1 | lower | replace "." "-" | replace "_" "-" }}
 {{- end }}
 
-{{/* What the schema of the values can't say. */}}
+{{/* The checks that the values' schema can't express. */}}
 {{- define "twtr.check" -}}
 {{- with .Values.cassandra }}
-{{- if and .hosts .bundled.enabled }}{{ fail "cassandra: either hosts of yours, or bundled.enabled; not both" }}{{ end }}
-{{- if not (or .hosts .bundled.enabled) }}{{ fail "cassandra.hosts is empty: name yours, or set bundled.enabled" }}{{ end }}
-{{- if and .hosts (not .replication) }}{{ fail "cassandra.replication is empty: say how many copies of a row your data centers keep, as in {'class': 'NetworkTopologyStrategy', 'dc1': 3}" }}{{ end }}
+{{- if and .hosts .bundled.enabled }}{{ fail "cassandra: set either hosts or bundled.enabled, not both" }}{{ end }}
+{{- if not (or .hosts .bundled.enabled) }}{{ fail "cassandra.hosts is empty: set it to your nodes, or set bundled.enabled" }}{{ end }}
+{{- if and .hosts (not .replication) }}{{ fail "cassandra.replication is empty: set how many replicas your data centers keep, as in {'class': 'NetworkTopologyStrategy', 'dc1': 3}" }}{{ end }}
+{{- end }}
+{{- with .Values.cassandra }}
+{{- if and .tls.enabled .bundled.enabled }}{{ fail "cassandra.tls: the bundled nodes have no TLS" }}{{ end }}
+{{- if and .tls.existingSecret (not .tls.enabled) }}{{ fail "cassandra.tls.existingSecret is of use only with cassandra.tls.enabled" }}{{ end }}
+{{- if ne (empty .tls.cert) (empty .tls.key) }}{{ fail "cassandra.tls: cert and key go together" }}{{ end }}
 {{- end }}
 {{- with .Values.temporal.tls }}
 {{- if and .existingSecret (not .enabled) }}{{ fail "temporal.tls.existingSecret is of use only with temporal.tls.enabled" }}{{ end }}

@@ -1,8 +1,9 @@
-// Package health tells whether a process can do its work: whether what it depends on answers.
+// Package health reports whether the dependencies of a process are available.
 package health
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.temporal.io/sdk/client"
@@ -10,18 +11,37 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// patience is for how long the answers are waited for.
-const patience = 2 * time.Second
+// timeout bounds how long [Ready] waits for both responses.
+const timeout = 2 * time.Second
 
-// Ready returns [twtr.Unavailable], naming which, if the store or Temporal does not answer; else nil.
-func Ready(ctx context.Context, store twtr.Store, temporal client.Client) *twtr.Error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+// Ready returns an error with the code [twtr.Unavailable] if the store or Temporal is unavailable, and nil otherwise.
+func Ready(ctx context.Context, store twtr.Store, temporal client.Client) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := store.Ping(ctx); err != nil {
-		return &twtr.Error{Code: twtr.Unavailable, Message: "the store does not answer", Err: err}
+		return unavailable("the store", err)
 	}
 	if _, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return &twtr.Error{Code: twtr.Unavailable, Message: "Temporal does not answer", Err: err}
+		return unavailable("Temporal", err)
 	}
 	return nil
+}
+
+// Dependency names the dependency that an error of [Ready] is about; "" for any other error.
+func Dependency(err error) string {
+	if d, ok := errors.AsType[dependencyError](err); ok {
+		return d.name
+	}
+	return ""
+}
+
+type dependencyError struct {
+	name string
+	error
+}
+
+func (e dependencyError) Unwrap() error { return e.error }
+
+func unavailable(name string, err error) error {
+	return &twtr.Error{Code: twtr.Unavailable, Message: name + " is unavailable", Err: dependencyError{name, err}}
 }

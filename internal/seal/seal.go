@@ -1,5 +1,5 @@
-// Package seal keeps what is secret out of Temporal: a workflow carries it encrypted, and only the processes that have
-// the key read it.
+// Package seal keeps secrets out of Temporal: workflows carry them encrypted, and only processes that have the key can
+// decrypt them.
 package seal
 
 import (
@@ -17,7 +17,7 @@ import (
 func Key(secret, purpose string) []byte {
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "twtr "+purpose, 32)
 	if err != nil {
-		panic(err) // only for a length that HKDF can't give
+		panic(err) // only for a length that HKDF does not support
 	}
 	return key
 }
@@ -49,7 +49,7 @@ func (s *Sealer) Seal(u twtr.User) ([]byte, error) {
 	return s.aead.Seal(nil, nil, plain, nil), nil
 }
 
-// Unseal opens what [Sealer.Seal] made under the same secret.
+// Unseal decrypts a user that [Sealer.Seal] encrypted under the same secret.
 func (s *Sealer) Unseal(sealed []byte) (u twtr.User, err error) {
 	plain, err := s.aead.Open(nil, nil, sealed, nil)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 var user = twtr.User{Username: "ann", Email: "ann@example.com", DisplayName: "Ann", PasswordHash: "$argon2id$…",
 	CreatedAt: time.UnixMilli(1_800_000_000_123).UTC()}
 
-func TestUnsealGivesBackWhatWasSealed(t *testing.T) {
+func TestUnsealReturnsTheUserThatWasSealed(t *testing.T) {
 	s, err := seal.New("a secret")
 	require.NoError(t, err)
 	sealed, err := s.Seal(user)
@@ -40,6 +40,6 @@ func TestUnsealRefusesAnotherKeyAndAChangedByte(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestKeysOfTwoPurposesDiffer(t *testing.T) {
+func TestKeysForTwoPurposesDiffer(t *testing.T) {
 	require.NotEqual(t, seal.Key("a secret", "seal"), seal.Key("a secret", "cursor"))
 }

@@ -1,4 +1,4 @@
-// Package telemetry collects the metrics of a process, its own and those of the Temporal SDK, for Prometheus.
+// Package telemetry collects the metrics of a process and of the Temporal SDK in it for Prometheus.
 package telemetry
 
 import (
@@ -13,13 +13,13 @@ import (
 	temporalotel "go.temporal.io/sdk/contrib/opentelemetry"
 )
 
-// Metrics are one process's. Provider is where instruments are made.
+// Metrics are those of one process. Provider creates instruments.
 type Metrics struct {
 	Provider *metric.MeterProvider
 	registry *prometheus.Registry
 }
 
-// New makes an empty set, but for what the Go runtime and the process say of themselves.
+// New returns the metrics of the Go runtime and the process; others are added through Provider.
 func New() (*Metrics, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
@@ -35,7 +35,7 @@ func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 }
 
-// Temporal is where the Temporal SDK's client and workers count.
+// Temporal returns the handler of the metrics of the Temporal SDK's client and workers.
 func (m *Metrics) Temporal() client.MetricsHandler {
 	return temporalotel.NewMetricsHandler(temporalotel.MetricsHandlerOptions{Meter: m.Provider.Meter("temporal-sdk-go")})
 }

@@ -21,7 +21,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 )
 
-// Options are the connection's, from the environment; address "" takes that from there too.
+// Options loads the client's options from the environment. A non-empty address overrides TEMPORAL_ADDRESS.
 func Options(address string, logger *slog.Logger, metrics client.MetricsHandler) (client.Options, error) {
 	options, err := envconfig.LoadDefaultClientOptions()
 	if err != nil {
@@ -35,12 +35,12 @@ func Options(address string, logger *slog.Logger, metrics client.MetricsHandler)
 	return options, nil
 }
 
-// patience is within what time Temporal must answer.
-const patience = 10 * time.Second
+// timeout bounds how long [Dial] and [Reach] wait for Temporal.
+const timeout = 10 * time.Second
 
-// Dial connects, within 10 s, and makes sure that the namespace knows the search attributes.
+// Dial connects within 10 s, and registers the search attributes that the namespace does not have.
 func Dial(ctx context.Context, options client.Options, attributes []temporal.SearchAttributeKey) (client.Client, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c, err := dial(ctx, options)
 	if err != nil {
@@ -53,9 +53,9 @@ func Dial(ctx context.Context, options client.Options, attributes []temporal.Sea
 	return c, nil
 }
 
-// Reach returns nil if, within 10 s, Temporal answers and has the namespace: then [Dial] can do the rest.
+// Reach returns nil if Temporal responds within 10 s and has the namespace, so that [Dial] can connect.
 func Reach(ctx context.Context, options client.Options) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	c, err := dial(ctx, options)
 	if err != nil {
@@ -69,10 +69,22 @@ func Reach(ctx context.Context, options client.Options) error {
 	return nil
 }
 
+// Describe says where the options connect to, without secrets.
+func Describe(options client.Options) string {
+	tls, key := "no TLS", ""
+	if options.ConnectionOptions.TLS != nil || options.Credentials != nil { // an API key turns TLS on
+		tls = "TLS"
+	}
+	if options.Credentials != nil {
+		key = ", API key ******"
+	}
+	return fmt.Sprintf("address %q, namespace %q, %s%s", cmp.Or(options.HostPort, client.DefaultHostPort), namespace(options), tls, key)
+}
+
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("no Temporal answers at %s (TEMPORAL_ADDRESS): %w", cmp.Or(options.HostPort, client.DefaultHostPort), err)
+		return nil, fmt.Errorf("no response from Temporal at %s (TEMPORAL_ADDRESS): %w", cmp.Or(options.HostPort, client.DefaultHostPort), err)
 	}
 	return c, nil
 }
@@ -99,10 +111,10 @@ func register(ctx context.Context, c client.Client, namespace string, attributes
 			Namespace: namespace, SearchAttributes: missing})
 		var exists *serviceerror.AlreadyExists
 		if err != nil && !errors.As(err, &exists) { // another process may have been first
-			return fmt.Errorf("namespace %q lacks the search attributes %v, and they can't be added from here: %w", namespace, missing, err)
+			return fmt.Errorf("namespace %q has no search attributes %v, and they cannot be added from here: %w", namespace, missing, err)
 		}
 	}
-	// The server's caches take them up a moment later, and until then refuse a workflow that has them, and a query.
+	// The server's caches learn of them a moment later. Until then it refuses workflows that have them, and queries.
 	query := &workflowservice.CountWorkflowExecutionsRequest{Namespace: namespace, Query: strings.Join(conditions, " AND ")}
 	for {
 		_, err := c.CountWorkflow(ctx, query)
@@ -113,7 +125,7 @@ func register(ctx context.Context, c client.Client, namespace string, attributes
 		select {
 		case <-time.After(50 * time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("namespace %q does not take up the search attributes %v: %w", namespace, missing, err)
+			return fmt.Errorf("namespace %q does not accept the search attributes %v yet: %w", namespace, missing, err)
 		}
 	}
 }

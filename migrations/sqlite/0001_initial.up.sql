@@ -1,5 +1,5 @@
 -- The same tables as in ../cassandra. Where Cassandra keeps a write timestamp and a tombstone, a row here has written_at
--- (microseconds since 1970) and deleted. Times are integers: milliseconds where not said otherwise. Ids are 16 bytes.
+-- (microseconds since 1970) and removed. Times are integers: milliseconds where not said otherwise. Ids are 16 bytes.
 CREATE TABLE IF NOT EXISTS users (
     username TEXT PRIMARY KEY,
     email TEXT NOT NULL,
@@ -16,17 +16,43 @@ CREATE TABLE IF NOT EXISTS refresh_tokens (
     deleted INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- The tweet that a user's Idempotency-Key stands for.
+CREATE TABLE IF NOT EXISTS idempotency_keys (
+    username TEXT NOT NULL,
+    key TEXT NOT NULL,
+    tweet_id BLOB NOT NULL,
+    request_hash BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (username, key)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE IF NOT EXISTS tweets (
     id BLOB PRIMARY KEY,
     username TEXT NOT NULL,
-    content TEXT NOT NULL
+    body TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS tweets_by_user (
     username TEXT NOT NULL,
     id BLOB NOT NULL,
-    content TEXT NOT NULL,
+    body TEXT NOT NULL,
     PRIMARY KEY (username, id DESC)
+) STRICT, WITHOUT ROWID;
+
+-- The ids of deleted tweets, and when they were deleted (microseconds).
+CREATE TABLE IF NOT EXISTS deleted_tweets (
+    id BLOB PRIMARY KEY,
+    deleted_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The state of each tweet's delivery. A state of a later stage replaces one of an earlier.
+CREATE TABLE IF NOT EXISTS deliveries (
+    tweet_id BLOB PRIMARY KEY,
+    username TEXT NOT NULL,
+    state TEXT NOT NULL,
+    stage INTEGER NOT NULL,
+    delivered INTEGER,
+    completed_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS followers (
@@ -34,7 +60,7 @@ CREATE TABLE IF NOT EXISTS followers (
     bucket INTEGER NOT NULL,
     follower TEXT NOT NULL,
     written_at INTEGER NOT NULL,
-    deleted INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
     PRIMARY KEY (username, bucket, follower)
 ) STRICT, WITHOUT ROWID;
 
@@ -42,23 +68,34 @@ CREATE TABLE IF NOT EXISTS followings (
     username TEXT NOT NULL,
     followee TEXT NOT NULL,
     written_at INTEGER NOT NULL,
-    deleted INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
     PRIMARY KEY (username, followee)
 ) STRICT, WITHOUT ROWID;
 
+-- How many followers a user has, by bucket.
+CREATE TABLE IF NOT EXISTS follower_counts (
+    username TEXT NOT NULL,
+    bucket INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    PRIMARY KEY (username, bucket)
+) STRICT, WITHOUT ROWID;
+
+-- A row is an item, a tombstone (removed) or the mark of a deleted tweet (retracted). The last two have no author and no body.
 CREATE TABLE IF NOT EXISTS feed_items (
     username TEXT NOT NULL,
     tweet_id BLOB NOT NULL,
     author TEXT NOT NULL,
-    content TEXT NOT NULL,
+    body TEXT NOT NULL,
     written_at INTEGER NOT NULL,
-    deleted INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    retracted INTEGER NOT NULL,
     PRIMARY KEY (username, tweet_id DESC)
 ) STRICT, WITHOUT ROWID;
 
--- For the purge of what was removed long ago: of removed rows alone, so a put pays nothing for them.
-CREATE INDEX IF NOT EXISTS followers_deleted ON followers (written_at) WHERE deleted;
+-- For the purge of old tombstones. They index tombstones alone, so a put doesn't write to them.
+CREATE INDEX IF NOT EXISTS followers_removed ON followers (written_at) WHERE removed;
 
-CREATE INDEX IF NOT EXISTS followings_deleted ON followings (written_at) WHERE deleted;
+CREATE INDEX IF NOT EXISTS followings_removed ON followings (written_at) WHERE removed;
 
-CREATE INDEX IF NOT EXISTS feed_items_deleted ON feed_items (written_at) WHERE deleted;
+CREATE INDEX IF NOT EXISTS feed_items_removed ON feed_items (written_at) WHERE removed;

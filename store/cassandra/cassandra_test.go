@@ -3,9 +3,11 @@ package cassandra
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,12 +19,12 @@ import (
 	"github.com/twtr-dev/twtr/store/storetest"
 )
 
-// testConfig is a keyspace of the test's own, not made yet, on the Cassandra that TWTR_TEST_CASSANDRA names.
+// testConfig names a keyspace of the test's own, which does not exist yet, on the Cassandra that TWTR_TEST_CASSANDRA names.
 func testConfig(t *testing.T) Config {
 	hosts := os.Getenv("TWTR_TEST_CASSANDRA")
 	if hosts == "" {
 		if os.Getenv("REQUIRE_CASSANDRA") != "" {
-			t.Fatal("REQUIRE_CASSANDRA is set, and TWTR_TEST_CASSANDRA names no Cassandra")
+			t.Fatal("REQUIRE_CASSANDRA is set, but TWTR_TEST_CASSANDRA names no Cassandra")
 		}
 		t.Skip("no Cassandra: set TWTR_TEST_CASSANDRA to its hosts, or run make test")
 	}
@@ -32,7 +34,7 @@ func testConfig(t *testing.T) Config {
 		Replication: "{'class': 'SimpleStrategy', 'replication_factor': 1}",
 	}
 	t.Cleanup(func() {
-		session, err := c.connect("")
+		session, err := c.connect(context.Background(), "")
 		require.NoError(t, err)
 		defer session.Close()
 		require.NoError(t, session.Query("DROP KEYSPACE IF EXISTS "+c.Keyspace).Exec())
@@ -73,10 +75,10 @@ func TestThreeMigrateAtOnce(t *testing.T) {
 	require.NoError(t, open(t, c).Ping(t.Context()))
 }
 
-func TestMigrateGoesOnWhereAProcessDied(t *testing.T) {
+func TestMigrateStartsOverWhereAProcessDied(t *testing.T) {
 	c := testConfig(t)
 	require.NoError(t, Migrate(t.Context(), c))
-	session, err := c.connect(c.Keyspace)
+	session, err := c.connect(t.Context(), c.Keyspace)
 	require.NoError(t, err)
 	defer session.Close()
 	for _, statement := range []string{
@@ -94,10 +96,11 @@ func TestMigrateGoesOnWhereAProcessDied(t *testing.T) {
 	require.Empty(t, items)
 }
 
-func TestTheLeaseOfADeadProcessRunsOutAndThatOfALivingOneDoesNot(t *testing.T) {
+func TestTheLeaseOfADeadProcessExpiresAndThatOfALivingOneDoesNot(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := testConfig(t)
 	require.NoError(t, Migrate(t.Context(), c))
-	session, err := c.connect(c.Keyspace)
+	session, err := c.connect(t.Context(), c.Keyspace)
 	require.NoError(t, err)
 	defer session.Close()
 	newLease := func() *lease {
@@ -114,7 +117,7 @@ func TestTheLeaseOfADeadProcessRunsOutAndThatOfALivingOneDoesNot(t *testing.T) {
 	release()
 
 	dead := newLease()
-	ok, err := dead.cas(t.Context(), takeLease, dead.owner, int(dead.life.Seconds()))
+	ok, err := dead.cas(t.Context(), takeLease, dead.owner, dead.ttl())
 	require.NoError(t, err)
 	require.True(t, ok)
 	_, release, err = newLease().take(t.Context())
@@ -122,10 +125,11 @@ func TestTheLeaseOfADeadProcessRunsOutAndThatOfALivingOneDoesNot(t *testing.T) {
 	release()
 }
 
-func TestWhoLosesTheLeaseIsTold(t *testing.T) {
+func TestALostLeaseEndsItsContext(t *testing.T) {
+	t.Parallel() // it mostly waits
 	c := testConfig(t)
 	require.NoError(t, Migrate(t.Context(), c))
-	session, err := c.connect(c.Keyspace)
+	session, err := c.connect(t.Context(), c.Keyspace)
 	require.NoError(t, err)
 	defer session.Close()
 	l := &lease{session: session, owner: gocql.UUID(uuid.New()), life: time.Second}
@@ -139,11 +143,47 @@ func TestWhoLosesTheLeaseIsTold(t *testing.T) {
 	require.ErrorIs(t, context.Cause(held), errLeaseLost)
 }
 
+func TestAKeyspaceOfAnEarlierTwtrIsRefusedAndLeftAsItIs(t *testing.T) {
+	c := testConfig(t)
+	session, err := c.connect(t.Context(), "")
+	require.NoError(t, err)
+	defer session.Close()
+	for _, statement := range []string{
+		fmt.Sprintf(createKeyspace, c.Keyspace, c.Replication),
+		"CREATE TABLE " + c.Keyspace + ".tweets (id uuid PRIMARY KEY, username text, content text)",
+		"CREATE TABLE " + c.Keyspace + ".schema_migrations (version bigint PRIMARY KEY, dirty boolean)",
+		"INSERT INTO " + c.Keyspace + ".schema_migrations (version, dirty) VALUES (2, false)",
+	} {
+		require.NoError(t, session.Query(statement).Exec())
+	}
+	want := "cassandra keyspace " + c.Keyspace + ": its schema is of an earlier, incompatible twtr: " +
+		"use another keyspace (cassandra.keyspace), or drop this one with all its data"
+	_, err = Open(t.Context(), c)
+	require.EqualError(t, err, want)
+	require.EqualError(t, Migrate(t.Context(), c), want)
+	var tables int
+	require.NoError(t, session.Query("SELECT count(*) FROM system_schema.tables WHERE keyspace_name = ?", c.Keyspace).Scan(&tables))
+	require.Equal(t, 2, tables)
+}
+
+func TestRemovalsOfFollowsAreRememberedForADay(t *testing.T) {
+	c := testConfig(t)
+	require.NoError(t, Migrate(t.Context(), c))
+	s := open(t, c)
+	f := twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}
+	require.NoError(t, s.DeleteFollow(t.Context(), f))
+	var seconds int
+	require.NoError(t, s.session.Query("SELECT TTL(removed_at) FROM unfollows WHERE follower = ? AND followee = ?", f.Follower, f.Followee).Scan(&seconds))
+	require.Greater(t, seconds, 24*60*60)
+}
+
 func TestOpenRefusesAKeyspaceThatWasNotMigrated(t *testing.T) {
 	c := testConfig(t)
+	begin := time.Now()
 	_, err := Open(t.Context(), c)
+	require.Less(t, time.Since(begin), 10*time.Second)
 	require.ErrorContains(t, err, "no keyspace "+c.Keyspace+": run `twtr migrate`")
-	session, err := c.connect("")
+	session, err := c.connect(t.Context(), "")
 	require.NoError(t, err)
 	defer session.Close()
 	require.NoError(t, session.Query(fmt.Sprintf(createKeyspace, c.Keyspace, c.Replication)).Exec())
@@ -151,8 +191,109 @@ func TestOpenRefusesAKeyspaceThatWasNotMigrated(t *testing.T) {
 	require.ErrorContains(t, err, "the schema is at version 0, this program needs ")
 }
 
-func TestOpenSaysWhereNobodyAnswers(t *testing.T) {
+func TestOpenNamesTheHostsThatDoNotAnswer(t *testing.T) {
 	_, err := Open(t.Context(), Config{Hosts: []string{"127.0.0.1:1"}, Keyspace: "twtr"})
 	require.ErrorContains(t, err, "cassandra does not answer at 127.0.0.1:1 (cassandra.hosts)")
 	require.NotContains(t, err.Error(), "\n")
+}
+
+// faultyDialer makes connections to Cassandra, which drop all answers while they are mute.
+type faultyDialer struct {
+	net.Dialer
+	mute atomic.Bool
+}
+
+func (d *faultyDialer) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := d.Dialer.DialContext(ctx, network, addr)
+	return faultyConn{conn, d}, err
+}
+
+type faultyConn struct {
+	net.Conn
+	dialer *faultyDialer
+}
+
+func (c faultyConn) Read(p []byte) (n int, err error) {
+	for {
+		n, err = c.Conn.Read(p)
+		if err != nil || !c.dialer.mute.Load() {
+			return n, err
+		}
+	}
+}
+
+// attempts counts the attempts of statements that begin with prefix.
+type attempts struct {
+	prefix string
+	n      atomic.Int32
+}
+
+func (a *attempts) ObserveQuery(_ context.Context, q gocql.ObservedQuery) {
+	if strings.HasPrefix(q.Statement, a.prefix) {
+		a.n.Add(1)
+	}
+}
+
+// sameHost retries on the host that failed: there is only one here.
+type sameHost struct{ gocql.SimpleRetryPolicy }
+
+func (sameHost) GetRetryType(error) gocql.RetryType { return gocql.Retry }
+
+func TestALightweightTransactionWhoseAnswerIsLostIsNotRetried(t *testing.T) {
+	t.Parallel() // it mostly waits
+	c := testConfig(t)
+	require.NoError(t, Migrate(t.Context(), c))
+	dialer := &faultyDialer{}
+	user := twtr.User{Username: "ann", PasswordHash: "hash"}
+	for _, transaction := range []struct {
+		statement string
+		retried   int32
+		run       func(*Store) error
+	}{
+		{insertUser, 1, func(s *Store) error { return s.CreateUser(t.Context(), user) }},
+		{takeLease, 1, func(s *Store) error {
+			_, err := (&lease{session: s.session, life: time.Second}).cas(t.Context(), takeLease, gocql.UUID(uuid.New()), 1)
+			return err
+		}},
+		{selectUser, 2, func(s *Store) error { _, err := s.User(t.Context(), "ann"); return err }}, // so these faults are retried
+	} {
+		seen := &attempts{prefix: transaction.statement}
+		c.adjust = func(cluster *gocql.ClusterConfig) {
+			cluster.Timeout = time.Second
+			cluster.Dialer, cluster.QueryObserver = dialer, seen
+			cluster.RetryPolicy = &sameHost{gocql.SimpleRetryPolicy{NumRetries: 1}}
+		}
+		s := open(t, c)
+		dialer.mute.Store(true)
+		err := transaction.run(s)
+		dialer.mute.Store(false)
+		require.Error(t, err)
+		require.Equal(t, transaction.retried, seen.n.Load(), transaction.statement)
+	}
+	require.NoError(t, open(t, c).CreateUser(t.Context(), user), "the lost answer was a success")
+}
+
+func TestALeaseIsTakenThoughTheAnswerIsLostAndLostInTimeWhenNoAnswerComes(t *testing.T) {
+	t.Parallel() // it mostly waits
+	c := testConfig(t)
+	require.NoError(t, Migrate(t.Context(), c))
+	dialer := &faultyDialer{}
+	c.adjust = func(cluster *gocql.ClusterConfig) { cluster.Dialer = dialer }
+	cluster, err := c.cluster(c.Keyspace)
+	require.NoError(t, err)
+	session, err := c.open(t.Context(), cluster)
+	require.NoError(t, err)
+	defer session.Close()
+	l := &lease{session: session, owner: gocql.UUID(uuid.New()), life: 5 * time.Second}
+	dialer.mute.Store(true)
+	time.AfterFunc(requestTimeout/2, func() { dialer.mute.Store(false) })
+	held, release, err := l.take(t.Context())
+	require.NoError(t, err)
+	defer release()
+	taken := time.Now()
+	dialer.mute.Store(true)
+	defer dialer.mute.Store(false)
+	<-held.Done()
+	require.ErrorIs(t, context.Cause(held), errLeaseLost)
+	require.Less(t, time.Since(taken), l.life, "another process may have it from then on")
 }

@@ -11,87 +11,114 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
+// Of a row, puts and removals write author and body, and retractions the mark: deleted and an empty body. So no put and no
+// removal, whatever its time, takes away a mark. A row whose only cells are removed is not there: an UPDATE, unlike an INSERT,
+// makes no row of its own. Only a trim deletes rows.
 const (
-	insertFeedItem = `INSERT INTO feed_items (username, tweet_id, author, content) VALUES (?, ?, ?, ?) USING TIMESTAMP ?`
-	deleteFeedItem = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id = ?`
-	selectFeedItem = `SELECT tweet_id FROM feed_items WHERE username = ? AND tweet_id = ?`
-	selectFeedIDs  = `SELECT tweet_id FROM feed_items WHERE username = ? LIMIT ?`
-	trimFeed       = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id <= ?`
-	selectFeed     = `SELECT tweet_id, author, content FROM feed_items WHERE username = ? AND tweet_id < ? LIMIT ?`
+	putFeedItem     = `UPDATE feed_items USING TIMESTAMP ? SET author = ?, body = ? WHERE username = ? AND tweet_id = ?`
+	retractFeedItem = `UPDATE feed_items USING TIMESTAMP ? SET deleted = true, body = '' WHERE username = ? AND tweet_id = ?`
+	deleteFeedItem  = `DELETE author, body FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id = ?`
+	selectFeedItem  = `SELECT author, deleted FROM feed_items WHERE username = ? AND tweet_id = ?`
+	selectFeedIDs   = `SELECT tweet_id FROM feed_items WHERE username = ? LIMIT ?`
+	trimFeed        = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id <= ?`
+	// Cassandra passes over marks, in one partition. A marked row that was put later has a body.
+	selectFeed = `SELECT tweet_id, author, body, deleted FROM feed_items WHERE username = ? AND tweet_id < ? AND body > '' LIMIT ?
+		ALLOW FILTERING`
 )
 
 const (
-	// feedsPerBatch is how many feeds, each a partition of its own, are written at a time; of more Cassandra warns by default
+	// feedsPerBatch is how many feeds, each a partition of its own, one batch writes to; of more Cassandra warns by default
 	// (unlogged_batch_across_partitions_warn_threshold).
 	feedsPerBatch = 10
-	// bytesPerBatch stays below what it warns of by default (batch_size_warn_threshold, 5 KiB), where a row is its content and
-	// some rowBytes.
-	bytesPerBatch = 4 << 10
-	rowBytes      = 200
-	// batchesPerCall is how many batches one call has under way.
+	// bytesPerBatch is the size beyond which Cassandra warns by default (batch_size_warn_threshold). It counts a row as its body and
+	// at most 121 bytes more, those of the longest names.
+	bytesPerBatch = 5 << 10
+	rowBytes      = 128
+	// batchesPerCall bounds the batches that one call has in flight.
 	batchesPerCall = 4
-	// rowsPerBatch bounds a batch of one feed's rows, which is one mutation, to some 100 KB of the longest tweets.
+	// rowsPerBatch bounds a batch of one feed's rows, which is one mutation, to some 200 KB of the longest tweets.
 	rowsPerBatch = 100
-	// readsPerCall is how many rows one call reads at a time.
+	// readsPerCall bounds the reads that one call has in flight.
 	readsPerCall = 16
 )
 
 // PutFeedItem implements [twtr.FeedStore].
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
-	id, at := gocql.UUID(t.ID), t.CreatedAt().UnixMicro()
-	return s.toFeeds(ctx, len(readers), len(t.Content), insertFeedItem, func(i int) []any {
-		return []any{readers[i], id, t.Username, t.Content, at}
+	id, at, body := gocql.UUID(t.ID), t.CreatedAt().UnixMicro(), []byte(t.Body)
+	return s.writeToFeeds(ctx, len(readers), len(body), putFeedItem, func(i int) []any {
+		return []any{at, t.Username, body, readers[i], id}
 	})
 }
 
 // PutFeedItems implements [twtr.FeedStore].
 func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time) error {
-	return s.toFeed(ctx, insertFeedItem, len(tweets), func(i int) []any {
-		return []any{reader, gocql.UUID(tweets[i].ID), tweets[i].Username, tweets[i].Content, at.UnixMicro()}
+	return s.writeToFeed(ctx, putFeedItem, len(tweets), func(i int) []any {
+		t := tweets[i]
+		return []any{at.UnixMicro(), t.Username, []byte(t.Body), reader, gocql.UUID(t.ID)}
 	})
 }
 
-// DeleteFeedItem implements [twtr.FeedStore].
-func (s *Store) DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
-	id, micros := gocql.UUID(tweetID), at.UnixMicro()
-	return s.toFeeds(ctx, len(readers), 0, deleteFeedItem, func(i int) []any {
+// RetractFeedItem implements [twtr.FeedStore]. The time of the mark matters to the text alone, which it erases if the put is
+// older.
+func (s *Store) RetractFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
+	id, micros := gocql.UUID(tweetID), max(at.UnixMicro(), twtr.TimeOf(tweetID).UnixMicro()+1)
+	return s.writeToFeeds(ctx, len(readers), 0, retractFeedItem, func(i int) []any {
 		return []any{micros, readers[i], id}
 	})
 }
 
 // DeleteFeedItems implements [twtr.FeedStore].
 func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error {
-	return s.toFeed(ctx, deleteFeedItem, len(tweetIDs), func(i int) []any {
+	return s.writeToFeed(ctx, deleteFeedItem, len(tweetIDs), func(i int) []any {
 		return []any{at.UnixMicro(), reader, gocql.UUID(tweetIDs[i])}
 	})
 }
 
-// TrimFeed implements [twtr.FeedStore].
+// TrimFeed implements [twtr.FeedStore]. It reads the clock because rows may have been written later than their tweets; one that
+// another process, whose clock is ahead, has just written stays until the next trim.
 func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
-	ids, err := list(ctx, s, func(row gocql.Scanner) (id gocql.UUID, err error) {
-		err = row.Scan(&id)
-		return id, err
-	}, keep+1, selectFeedIDs, reader)
+	ids, err := s.feedIDs(ctx, reader, keep+1)
 	if err != nil || len(ids) <= keep {
 		return err
 	}
-	return s.exec(ctx, trimFeed, time.Now().UnixMicro(), reader, ids[keep])
+	cut := ids[keep]
+	at := max(time.Now().UnixMicro(), twtr.TimeOf(uuid.UUID(cut)).UnixMicro()) + 1
+	return s.exec(ctx, trimFeed, at, reader, cut)
 }
 
-// HaveFeedItem implements [twtr.FeedStore].
-func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) (have []string, err error) {
+// FeedFloor implements [twtr.FeedStore].
+func (s *Store) FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error) {
+	ids, err := s.feedIDs(ctx, reader, keep)
+	if err != nil || len(ids) < keep {
+		return uuid.Nil, err
+	}
+	return uuid.UUID(ids[keep-1]), nil
+}
+
+// feedIDs returns the ids of the newest rows of the reader's feed, items and marks.
+func (s *Store) feedIDs(ctx context.Context, reader string, limit int) ([]gocql.UUID, error) {
+	return list(ctx, s, func(row gocql.Scanner) (id gocql.UUID, err error) {
+		err = row.Scan(&id)
+		return id, err
+	}, limit, selectFeedIDs, reader)
+}
+
+// ReadersHavingFeedItem implements [twtr.FeedStore].
+func (s *Store) ReadersHavingFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) (have []string, err error) {
 	has := make([]bool, len(readers))
 	g, gctx := errgroup.WithContext(ctx)
 	g.SetLimit(readsPerCall)
 	for i, reader := range readers {
-		g.Go(func() (err error) {
-			var found gocql.UUID
-			has[i], err = s.one(gctx, gocql.LocalQuorum, selectFeedItem, []any{reader, gocql.UUID(tweetID)}, &found)
+		g.Go(func() error {
+			var author string
+			var deleted bool
+			_, err := s.one(gctx, gocql.LocalQuorum, selectFeedItem, []any{reader, gocql.UUID(tweetID)}, &author, &deleted)
+			has[i] = author != "" && !deleted
 			return err
 		})
 	}
 	if err := g.Wait(); err != nil {
-		return nil, fault(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	for i, reader := range readers {
 		if has[i] {
@@ -101,11 +128,10 @@ func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []s
 	return have, nil
 }
 
-// toFeeds runs a statement for n feeds, whose rows hold so many bytes of content, in batches of those that are on the same
-// node. Cassandra then has a tenth of the requests to read and to answer, and the node that gets a batch has each of its
-// rows, as it would have had if they came one by one. A few rows, which is what nearly every author's tweet makes, need no
-// place, so they never wait for a large delivery's.
-func (s *Store) toFeeds(ctx context.Context, n, contentBytes int, statement string, args func(i int) []any) error {
+// writeToFeeds runs a statement for n feeds, whose rows hold so many bytes of body, in batches of feeds that are on the same
+// node. Cassandra then has a tenth of the requests to read and to answer, and the node that gets a batch stores each of its
+// rows. A few rows, which is what nearly every tweet needs, take no slot, so they never wait for a large delivery.
+func (s *Store) writeToFeeds(ctx context.Context, n, bodyBytes int, statement string, args func(i int) []any) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -124,7 +150,7 @@ func (s *Store) toFeeds(ctx context.Context, n, contentBytes int, statement stri
 			return s.session.ExecuteBatch(batch)
 		})
 	}
-	most := max(1, min(feedsPerBatch, bytesPerBatch/(rowBytes+contentBytes)))
+	most := max(1, min(feedsPerBatch, bytesPerBatch/(rowBytes+bodyBytes)))
 	batches := map[string]*gocql.Batch{} // by node
 	query := s.session.Query(statement)
 	for i := range n {
@@ -144,19 +170,19 @@ func (s *Store) toFeeds(ctx context.Context, n, contentBytes int, statement stri
 	for _, batch := range batches {
 		send(batch)
 	}
-	return fault(ctx, g.Wait())
+	return mapError(ctx, g.Wait())
 }
 
-// node is where the driver would send a query.
+// node is the one to which the driver would send a query.
 func (s *Store) node(q *gocql.Query) string {
 	if host := s.route.Pick(q)(); host != nil {
 		return host.Info().HostID()
 	}
-	return "" // none is up, which the batch will tell
+	return "" // none is up: the batch will fail
 }
 
-// toFeed runs a statement for n rows of one feed.
-func (s *Store) toFeed(ctx context.Context, statement string, n int, args func(i int) []any) error {
+// writeToFeed runs a statement for n rows of one feed.
+func (s *Store) writeToFeed(ctx context.Context, statement string, n int, args func(i int) []any) error {
 	if err := ctx.Err(); err != nil { // also of no rows
 		return err
 	}
@@ -165,7 +191,7 @@ func (s *Store) toFeed(ctx context.Context, statement string, n int, args func(i
 		for i := begin; i < min(begin+rowsPerBatch, n); i++ {
 			rows = append(rows, row(statement, args(i)...))
 		}
-		if err := s.execTogether(ctx, rows...); err != nil {
+		if err := s.execBatch(ctx, rows...); err != nil {
 			return err
 		}
 	}
@@ -173,9 +199,28 @@ func (s *Store) toFeed(ctx context.Context, statement string, n int, args func(i
 }
 
 // Feed implements [twtr.FeedStore].
-func (s *Store) Feed(ctx context.Context, reader string, before uuid.UUID, limit int) ([]twtr.Tweet, error) {
-	return list(ctx, s, func(row gocql.Scanner) (t twtr.Tweet, err error) {
-		err = row.Scan((*gocql.UUID)(&t.ID), &t.Username, &t.Content)
-		return t, err
-	}, limit, selectFeed, reader, upperBound(before))
+func (s *Store) Feed(ctx context.Context, reader string, before uuid.UUID, limit int) (items []twtr.Tweet, err error) {
+	type feedRow struct {
+		twtr.Tweet
+		deleted bool
+	}
+	for len(items) < limit {
+		page := limit - len(items)
+		rows, err := list(ctx, s, func(row gocql.Scanner) (r feedRow, err error) {
+			err = row.Scan((*gocql.UUID)(&r.ID), &r.Username, (*[]byte)(&r.Body), &r.deleted)
+			return r, err
+		}, page, selectFeed, reader, upperBound(before))
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range rows {
+			if before = r.ID; !r.deleted {
+				items = append(items, r.Tweet)
+			}
+		}
+		if len(rows) < page {
+			break
+		}
+	}
+	return items, nil
 }

@@ -13,9 +13,9 @@ import (
 	"github.com/twtr-dev/twtr/migrations"
 )
 
-// The lease says which process migrates. Its table has an id that follows from the keyspace's name: of several processes
-// that make the table at the same time, on several nodes, each would otherwise make one of another id, which Cassandra
-// can't bring together. In one cluster no two tables may have the same.
+// The lease says which process migrates. Its table has an id that follows from the keyspace's name: processes that make the
+// table at the same time on several nodes would otherwise each give it another id, which Cassandra can't reconcile. Ids of
+// tables are unique in a cluster.
 const (
 	createKeyspace = `CREATE KEYSPACE IF NOT EXISTS %s WITH replication = %s`
 	createLease    = `CREATE TABLE IF NOT EXISTS migration_lease (name text PRIMARY KEY, owner uuid)
@@ -25,30 +25,33 @@ const (
 	releaseLease = `DELETE FROM migration_lease WHERE name = 'migrate' IF owner = ?`
 )
 
-// leaseLife is for how long a process that died holds others up.
+// leaseLife bounds how long a process that died blocks others.
 const leaseLife = 15 * time.Second
 
-// Migrate makes the keyspace, if there is none, and brings its schema up to date. Several at once do it one after the
-// other; one that died half-way is taken over from after [leaseLife].
+// Migrate makes the keyspace, if there is none, and brings its schema up to date. Concurrent calls take turns; when a process
+// dies half-way another one takes over after [leaseLife].
 func Migrate(ctx context.Context, c Config) error {
 	return c.migrate(ctx, leaseLife)
 }
 
 func (c Config) migrate(ctx context.Context, life time.Duration) error {
-	bare, err := c.connect("")
+	withoutKeyspace, err := c.connect(ctx, "")
 	if err != nil {
 		return err
 	}
-	err = bare.Query(fmt.Sprintf(createKeyspace, c.Keyspace, c.Replication)).WithContext(ctx).Exec()
-	bare.Close()
+	err = withoutKeyspace.Query(fmt.Sprintf(createKeyspace, c.Keyspace, c.Replication)).WithContext(ctx).Exec()
+	withoutKeyspace.Close()
 	if err != nil {
 		return fmt.Errorf("make keyspace %s: %w", c.Keyspace, err)
 	}
-	session, err := c.connect(c.Keyspace)
+	session, err := c.connect(ctx, c.Keyspace)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
+	if err := checkCompatible(ctx, session, c.Keyspace); err != nil {
+		return fmt.Errorf("cassandra keyspace %s: %w", c.Keyspace, err)
+	}
 	if err := session.Query(fmt.Sprintf(createLease, uuid.NewSHA1(uuid.NameSpaceURL, []byte("twtr:"+c.Keyspace)))).WithContext(ctx).Exec(); err != nil {
 		return fmt.Errorf("make the table of the migration lease: %w", err)
 	}
@@ -66,8 +69,8 @@ func (c Config) migrate(ctx context.Context, life time.Duration) error {
 	if err != nil {
 		return err
 	}
-	// golang-migrate takes no context, so what it does goes on when the lease is lost; then at most the statement
-	// under way overlaps with another process's, and both may be run again.
+	// golang-migrate takes no context, so it continues when the lease is lost. Its statements may then overlap with
+	// another process's; each can be run again.
 	done := make(chan error, 1)
 	go func() { done <- migrations.Up("cassandra", target) }()
 	select {
@@ -78,7 +81,7 @@ func (c Config) migrate(ctx context.Context, life time.Duration) error {
 	}
 }
 
-// lease is a row that one process at a time owns and that vanishes when it isn't renewed.
+// lease is a row that one process at a time owns and that expires unless it is renewed.
 type lease struct {
 	session *gocql.Session
 	owner   gocql.UUID
@@ -87,40 +90,58 @@ type lease struct {
 
 var errLeaseLost = errors.New("the lease of the migration was lost to another process: run `twtr migrate` again")
 
-// take waits until the lease is ours. The returned context ends when it isn't any more.
+// ttl is one second more than the lease's life, because Cassandra counts from the beginning of the second.
+func (l *lease) ttl() int { return int(l.life.Seconds()) + 1 }
+
+// trusted is how long after the beginning of the last renewal the lease is certainly ours: its life less a margin for
+// clocks that run at different speeds.
+func (l *lease) trusted() time.Duration { return l.life - l.life/10 }
+
+// take waits until the lease is ours. The returned context ends, with [errLeaseLost], when that is no longer certain.
 func (l *lease) take(ctx context.Context) (held context.Context, release func(), err error) {
-	for {
-		ok, err := l.cas(ctx, takeLease, l.owner, int(l.life.Seconds()))
-		if err != nil && !outvied(err) {
-			return nil, nil, fmt.Errorf("take the migration lease: %w", err)
+	for unknown := false; ; { // unknown: an earlier attempt, whose answer was lost, may have taken it
+		begin := time.Now()
+		ok, err := l.cas(ctx, takeLease, l.owner, l.ttl())
+		if ok && unknown { // since when is unknown, too
+			begin = time.Now()
+			ok, err = l.cas(ctx, renewLease, l.ttl(), l.owner, l.owner)
 		}
 		if ok {
-			break
+			held, lose := context.WithCancelCause(ctx)
+			go l.renew(held, lose, begin)
+			return held, func() {
+				lose(nil)
+				// If this fails, the lease expires.
+				_, _ = l.cas(context.WithoutCancel(ctx), releaseLease, l.owner)
+			}, nil
 		}
+		if err != nil && ctx.Err() == nil && !isContended(err) {
+			return nil, nil, fmt.Errorf("take the migration lease: %w", err)
+		}
+		unknown = unknown || err != nil
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
 			return nil, nil, fmt.Errorf("another process is migrating: %w", ctx.Err())
 		}
 	}
-	held, lose := context.WithCancelCause(ctx)
-	go l.renew(held, lose)
-	return held, func() {
-		lose(nil)
-		// Not released it runs out by itself.
-		_, _ = l.cas(context.WithoutCancel(ctx), releaseLease, l.owner)
-	}, nil
 }
 
-// outvied says whether a lightweight transaction failed by others on the same row, or by a Cassandra that has too much to
-// do: whether it was made is unknown, and the next one finds out.
-func outvied(err error) bool {
+// isContended reports whether a lightweight transaction failed because of others on the same row, or because Cassandra is
+// overloaded, or because its answer took too long. Its outcome is unknown, and the next one reveals it.
+func isContended(err error) bool {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, gocql.ErrTimeoutNoResponse) {
+		return true
+	}
 	failure, ok := errors.AsType[gocql.RequestError](err)
 	return ok && (failure.Code() == gocql.ErrCodeWriteTimeout || failure.Code() == gocql.ErrCodeCASWriteUnknown)
 }
 
-func (l *lease) renew(held context.Context, lose context.CancelCauseFunc) {
-	last := time.Now()
+// renew renews the lease, which was taken at last, until held ends, and loses it when no renewal succeeded in time. Here the
+// clock only measures durations.
+func (l *lease) renew(held context.Context, lose context.CancelCauseFunc, last time.Time) {
+	expiry := time.AfterFunc(time.Until(last.Add(l.trusted())), func() { lose(errLeaseLost) })
+	defer expiry.Stop()
 	for {
 		select {
 		case <-time.After(l.life / 5):
@@ -128,23 +149,24 @@ func (l *lease) renew(held context.Context, lose context.CancelCauseFunc) {
 			return
 		}
 		begin := time.Now()
-		ok, err := l.cas(held, renewLease, int(l.life.Seconds()), l.owner, l.owner)
+		ok, err := l.cas(held, renewLease, l.ttl(), l.owner, l.owner)
 		switch {
-		case err == nil && ok:
-			last = begin
-		case err == nil, time.Since(last) > l.life:
+		case ok:
+			expiry.Reset(time.Until(begin.Add(l.trusted())))
+		case err == nil:
 			lose(errLeaseLost)
 			return
 		}
 	}
 }
 
+// cas runs a lightweight transaction on the lease, once, and reports whether the lease was changed or is ours anyway.
 func (l *lease) cas(ctx context.Context, statement string, args ...any) (bool, error) {
-	// Not as long as a change of the schema may take: a renewal whose answer is lost must not outlast the lease.
+	// The session's timeout, for changes of the schema, is longer than the lease's life.
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
 	previous := map[string]any{}
-	ok, err := l.session.Query(statement, args...).WithContext(ctx).MapScanCAS(previous)
-	// One whose answer was lost may have taken effect.
-	return ok || previous["owner"] == l.owner, err
+	ok, err := l.session.Query(statement, args...).WithContext(ctx).RetryPolicy(nil).MapScanCAS(previous)
+	// A transaction whose answer was lost may have taken effect.
+	return err == nil && (ok || previous["owner"] == l.owner), err
 }

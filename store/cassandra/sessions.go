@@ -11,7 +11,7 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// Lightweight transactions alone: a plain write's time, the client's, doesn't compare with that of one, the replica's.
+// Lightweight transactions only: their timestamps come from the replicas, and can't be compared with those of plain writes.
 const (
 	insertSession = `INSERT INTO refresh_tokens (family, username, token_hash, expires_at) VALUES (?, ?, ?, ?) IF NOT EXISTS USING TTL ?`
 	selectSession = `SELECT username, token_hash, expires_at FROM refresh_tokens WHERE family = ?`
@@ -19,8 +19,8 @@ const (
 	endSession    = `UPDATE refresh_tokens USING TTL ? SET token_hash = ?, expires_at = ? WHERE family = ? IF EXISTS`
 )
 
-// ttl is for how many seconds a row is kept: up to two more than needed, because Cassandra counts from the beginning of the
-// second. A session is judged by its expires_at.
+// ttl is how many seconds a row is kept: up to two more than needed, because Cassandra counts from the beginning of the
+// second. It reads the clock, as all that expires must; whether a session has expired is decided by its expires_at.
 func ttl(expiresAt time.Time) int {
 	return max(1, int(time.Until(expiresAt).Seconds())+2)
 }
@@ -48,7 +48,7 @@ func (s *Store) Session(ctx context.Context, family uuid.UUID) (twtr.Session, er
 
 // RotateSession implements [twtr.SessionStore].
 func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Session) error {
-	// Expired but still there, for its last second; nothing else changes an expiry.
+	// The row of an expired session stays for some seconds.
 	stored, err := s.Session(ctx, next.Family)
 	if err != nil {
 		return err
@@ -57,7 +57,7 @@ func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Sessi
 	if err != nil || applied {
 		return err
 	}
-	// Perhaps it met its own row: the one of a try whose answer was lost.
+	// It may have met its own row, written by an attempt whose answer was lost.
 	if stored, err = s.Session(ctx, next.Family); err != nil {
 		return err
 	}
@@ -67,8 +67,8 @@ func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Sessi
 	return nil
 }
 
-// DeleteSession implements [twtr.SessionStore]. The row stays until it would have expired, without a token, so that a
-// late retry of its creation finds it there.
+// DeleteSession implements [twtr.SessionStore]. The row stays, without a token, until it would have expired, so that a
+// late retry of its creation finds it.
 func (s *Store) DeleteSession(ctx context.Context, family uuid.UUID) error {
 	stored, err := s.Session(ctx, family)
 	if twtr.ErrorCode(err) == twtr.NotFound {

@@ -20,7 +20,7 @@ func (s *Store) CreateUser(ctx context.Context, u twtr.User) error {
 	if err != nil || applied {
 		return err
 	}
-	// Perhaps it met its own row: the one of a try whose answer was lost.
+	// It may have met its own row, written by an attempt whose answer was lost.
 	stored, err := s.user(ctx, u.Username, serial)
 	if err != nil {
 		return err

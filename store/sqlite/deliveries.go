@@ -38,7 +38,7 @@ func (s *Store) Receipt(ctx context.Context, tweetID uuid.UUID) (twtr.Receipt, e
 		return twtr.Receipt{}, twtr.Errorf(twtr.NotFound, "there is no receipt of tweet %s", tweetID)
 	}
 	if err != nil {
-		return twtr.Receipt{}, fault(ctx, err)
+		return twtr.Receipt{}, mapError(ctx, err)
 	}
 	if completedAt.Valid {
 		r.CompletedAt = time.UnixMilli(completedAt.Int64).UTC()

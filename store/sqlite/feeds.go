@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,70 +12,80 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// A put or a removal counts if it is newer than what is there; at the same time, a removal counts.
+// The newer of a put and a removal wins; at the same time the removal. Neither touches a mark, except that it becomes a tombstone
+// of the newest time when it is trimmed.
 const (
-	upsertFeedItem = `INSERT INTO feed_items (username, tweet_id, author, content, written_at, deleted) VALUES (?, ?, ?, ?, ?, ?)` + ifNewer
+	putInto = `INSERT INTO feed_items (username, tweet_id, author, body, written_at, removed, retracted)`
+	ifNewer = ` ON CONFLICT DO UPDATE SET author = excluded.author, body = excluded.body, written_at = excluded.written_at, removed = FALSE
+		WHERE excluded.written_at > written_at AND NOT retracted`
+	putFeedItem = putInto + ` VALUES (?, ?, ?, ?, ?, FALSE, FALSE)` + ifNewer
 	// WHERE true, or the parser takes ON for a join's.
-	upsertInFeeds = `INSERT INTO feed_items (username, tweet_id, author, content, written_at, deleted)
-		SELECT value, ?, ?, ?, ?, ? FROM json_each(?) WHERE true` + ifNewer
-	ifNewer = ` ON CONFLICT DO UPDATE SET author = excluded.author, content = excluded.content,
-			written_at = excluded.written_at, deleted = excluded.deleted
-		WHERE (excluded.written_at, excluded.deleted) > (written_at, deleted)`
-	selectFeed = `SELECT tweet_id, author, content FROM feed_items
-		WHERE username = ? AND tweet_id < ? AND NOT deleted ORDER BY tweet_id DESC LIMIT ?`
-	// Tombstones stay: nothing that is removed comes back because others are cut.
-	trimFeed = `DELETE FROM feed_items WHERE username = ? AND NOT deleted AND tweet_id <=
-		(SELECT tweet_id FROM feed_items WHERE username = ? AND NOT deleted ORDER BY tweet_id DESC LIMIT 1 OFFSET ?)`
-	selectWhoHas = `SELECT username FROM json_each(?) JOIN feed_items ON username = value AND tweet_id = ? AND NOT deleted`
+	putInFeeds     = putInto + ` SELECT value, ?, ?, ?, ?, FALSE, FALSE FROM json_each(?) WHERE true` + ifNewer
+	deleteFeedItem = putInto + ` VALUES (?, ?, '', '', ?, TRUE, FALSE)
+		ON CONFLICT DO UPDATE SET author = '', body = '', written_at = excluded.written_at, removed = NOT retracted
+		WHERE (excluded.written_at, TRUE) > (written_at, removed)`
+	retractInFeeds = putInto + ` SELECT value, ?, '', '', ?, FALSE, TRUE FROM json_each(?) WHERE true
+		ON CONFLICT DO UPDATE SET author = '', body = '', written_at = max(written_at, excluded.written_at), removed = FALSE, retracted = TRUE
+		WHERE excluded.written_at > written_at OR NOT retracted`
+	selectFeed = `SELECT tweet_id, author, body FROM feed_items
+		WHERE username = ? AND tweet_id < ? AND NOT removed AND NOT retracted ORDER BY tweet_id DESC LIMIT ?`
+	selectNthRow = `SELECT tweet_id FROM feed_items WHERE username = ? AND NOT removed ORDER BY tweet_id DESC LIMIT 1 OFFSET ?`
+	trimItems    = `DELETE FROM feed_items WHERE username = ? AND tweet_id <= ? AND NOT removed AND NOT retracted`
+	// Marks become tombstones, and tombstones stay: a trim brings nothing back.
+	trimMarks    = `UPDATE feed_items SET removed = TRUE, retracted = FALSE WHERE username = ? AND tweet_id <= ? AND retracted`
+	selectWhoHas = `SELECT username FROM json_each(?) JOIN feed_items ON username = value AND tweet_id = ? AND NOT removed AND NOT retracted`
 )
 
 // PutFeedItem implements [twtr.FeedStore].
 func (s *Store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
-	return s.writeToFeeds(ctx, readers, t, t.CreatedAt(), false)
+	return s.writeToFeeds(ctx, readers, putInFeeds, t.ID[:], t.Username, string(t.Body), t.CreatedAt().UnixMicro())
 }
 
 // PutFeedItems implements [twtr.FeedStore].
 func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time) error {
-	return s.writeToFeed(ctx, reader, tweets, at, false)
+	return s.writeToFeed(ctx, putFeedItem, len(tweets), func(i int) []any {
+		t := tweets[i]
+		return []any{reader, t.ID[:], t.Username, string(t.Body), at.UnixMicro()}
+	})
 }
 
-// DeleteFeedItem implements [twtr.FeedStore].
-func (s *Store) DeleteFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
-	return s.writeToFeeds(ctx, readers, twtr.Tweet{ID: tweetID}, at, true)
+// RetractFeedItem implements [twtr.FeedStore].
+func (s *Store) RetractFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
+	micros := max(at.UnixMicro(), twtr.TimeOf(tweetID).UnixMicro()+1)
+	return s.writeToFeeds(ctx, readers, retractInFeeds, tweetID[:], micros)
 }
 
 // DeleteFeedItems implements [twtr.FeedStore].
 func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error {
-	removed := make([]twtr.Tweet, len(tweetIDs)) // of a removed one there is no more than the id
-	for i, id := range tweetIDs {
-		removed[i].ID = id
-	}
-	return s.writeToFeed(ctx, reader, removed, at, true)
+	return s.writeToFeed(ctx, deleteFeedItem, len(tweetIDs), func(i int) []any {
+		return []any{reader, tweetIDs[i][:], at.UnixMicro()}
+	})
 }
 
-// writeToFeeds writes an item into many feeds, all or none, by one statement, which is faster than one each.
-func (s *Store) writeToFeeds(ctx context.Context, readers []string, t twtr.Tweet, at time.Time, deleted bool) error {
+// writeToFeeds writes a row into many feeds, all or none, by one statement whose last argument is the readers: it is faster
+// than a statement each.
+func (s *Store) writeToFeeds(ctx context.Context, readers []string, statement string, args ...any) error {
 	if len(readers) == 0 {
-		return nil
+		return ctx.Err()
 	}
 	names, err := json.Marshal(readers)
 	if err != nil {
 		return err
 	}
-	_, err = s.exec(ctx, upsertInFeeds, t.ID[:], t.Username, t.Content, at.UnixMicro(), deleted, string(names))
+	_, err = s.exec(ctx, statement, append(args, string(names))...)
 	return err
 }
 
-// writeToFeed writes items into one feed, all or none, in one transaction, which is ten times as fast as one by one.
-func (s *Store) writeToFeed(ctx context.Context, reader string, tweets []twtr.Tweet, at time.Time, deleted bool) error {
+// writeToFeed runs a statement for n rows of one feed, all or none, in one transaction, which is ten times as fast as one each.
+func (s *Store) writeToFeed(ctx context.Context, statement string, n int, args func(i int) []any) error {
 	return s.transact(ctx, func(tx *sql.Tx) error {
-		statement, err := tx.PrepareContext(ctx, upsertFeedItem)
+		prepared, err := tx.PrepareContext(ctx, statement)
 		if err != nil {
 			return err
 		}
-		defer statement.Close()
-		for _, t := range tweets {
-			if _, err := statement.ExecContext(ctx, reader, t.ID[:], t.Username, t.Content, at.UnixMicro(), deleted); err != nil {
+		defer prepared.Close()
+		for i := range n {
+			if _, err := prepared.ExecContext(ctx, args(i)...); err != nil {
 				return err
 			}
 		}
@@ -84,26 +95,47 @@ func (s *Store) writeToFeed(ctx context.Context, reader string, tweets []twtr.Tw
 
 // TrimFeed implements [twtr.FeedStore].
 func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
-	_, err := s.exec(ctx, trimFeed, reader, reader, keep)
-	return err
+	cut, err := s.nthRow(ctx, reader, keep)
+	if err != nil || cut == uuid.Nil {
+		return err
+	}
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		for _, trim := range []string{trimItems, trimMarks} {
+			if _, err := tx.ExecContext(ctx, trim, reader, cut[:]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
-// HaveFeedItem implements [twtr.FeedStore].
-func (s *Store) HaveFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) ([]string, error) {
+// FeedFloor implements [twtr.FeedStore].
+func (s *Store) FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error) {
+	return s.nthRow(ctx, reader, keep-1)
+}
+
+// nthRow returns the id of the n-th newest row of the reader's feed, counted from 0; [uuid.Nil] if there is none.
+func (s *Store) nthRow(ctx context.Context, reader string, n int) (id uuid.UUID, err error) {
+	err = s.read.QueryRowContext(ctx, selectNthRow, reader, n).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return uuid.Nil, nil
+	}
+	return id, mapError(ctx, err)
+}
+
+// ReadersHavingFeedItem implements [twtr.FeedStore].
+func (s *Store) ReadersHavingFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) ([]string, error) {
 	names, err := json.Marshal(readers)
 	if err != nil {
 		return nil, err
 	}
-	return list(ctx, s, func(rows *sql.Rows) (name string, err error) {
-		err = rows.Scan(&name)
-		return name, err
-	}, selectWhoHas, string(names), tweetID[:])
+	return list(ctx, s, scanName, selectWhoHas, string(names), tweetID[:])
 }
 
 // Feed implements [twtr.FeedStore].
 func (s *Store) Feed(ctx context.Context, reader string, before uuid.UUID, limit int) ([]twtr.Tweet, error) {
 	return list(ctx, s, func(rows *sql.Rows) (t twtr.Tweet, err error) {
-		err = rows.Scan(&t.ID, &t.Username, &t.Content)
+		err = rows.Scan(&t.ID, &t.Username, (*[]byte)(&t.Body))
 		return t, err
 	}, selectFeed, reader, upperBound(before), limit)
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// A deleted session leaves its row, without the hash: a late retry of its creation finds the family taken.
+// A deleted session leaves its row, without the hash: a late retry of its creation finds it. The clock decides what has expired.
 const (
 	insertSession = `INSERT INTO refresh_tokens (family, username, token_hash, expires_at, deleted) VALUES (?, ?, ?, ?, FALSE)
 		ON CONFLICT DO NOTHING`
@@ -39,7 +39,7 @@ func (s *Store) Session(ctx context.Context, family uuid.UUID) (twtr.Session, er
 		return twtr.Session{}, twtr.Errorf(twtr.NotFound, "there is no such session")
 	}
 	if err != nil {
-		return twtr.Session{}, fault(ctx, err)
+		return twtr.Session{}, mapError(ctx, err)
 	}
 	session.ExpiresAt = time.UnixMilli(expiresAt).UTC()
 	return session, nil

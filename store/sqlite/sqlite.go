@@ -1,7 +1,7 @@
 // Package sqlite is the embedded store engine: one SQLite file, pure Go. It promises nothing that Cassandra can't.
 //
-// The file is in WAL mode with synchronous=normal: what was written survives the end of the process, however it ends; a
-// power cut may take the last moments.
+// The file is in WAL mode with synchronous=normal: writes survive the end of the process, however it ends; a power cut may
+// lose the last moments.
 package sqlite
 
 import (
@@ -25,12 +25,12 @@ import (
 
 const (
 	readers = 4
-	// patience is how long to wait for another process that writes.
-	patience = 2 * time.Second
-	// pause is for how long at a time a write waits inside of SQLite, where it doesn't heed the context.
+	// busyTimeout bounds how long a call waits while another process writes.
+	busyTimeout = 2 * time.Second
+	// pause is how long at a time a write waits inside SQLite, where it ignores the context.
 	pause = 50 * time.Millisecond
-	// walPages is after how many pages of 4 KiB the WAL goes into the file, which takes an fsync: ten times the default gave a
-	// delivery an eighth more rows a second.
+	// walPages is how many pages of 4 KiB the WAL has when a checkpoint, which takes an fsync, moves them into the file: ten
+	// times the default gave a delivery an eighth more rows a second.
 	walPages = "wal_autocheckpoint(10000)"
 )
 
@@ -54,7 +54,7 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	read, err := open(path, readers, patience)
+	read, err := open(path, readers, busyTimeout)
 	if err != nil {
 		write.Close()
 		return nil, err
@@ -67,14 +67,14 @@ func Open(ctx context.Context, path string) (*Store, error) {
 	return s, nil
 }
 
-func open(path string, connections int, busyTimeout time.Duration) (*sql.DB, error) {
+func open(path string, connections int, wait time.Duration) (*sql.DB, error) {
 	absolute, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
 	query := url.Values{
-		"_pragma": {fmt.Sprintf("busy_timeout(%d)", busyTimeout.Milliseconds()), "journal_mode(wal)", "synchronous(normal)", walPages},
-		// A transaction that began by reading can't become a writer when another was quicker.
+		"_pragma": {fmt.Sprintf("busy_timeout(%d)", wait.Milliseconds()), "journal_mode(wal)", "synchronous(normal)", walPages},
+		// A transaction that began by reading can't become a writer after another one wrote.
 		"_txlock": {"immediate"},
 	}
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: absolute, RawQuery: query.Encode()}).String())
@@ -86,9 +86,15 @@ func open(path string, connections int, busyTimeout time.Duration) (*sql.DB, err
 	return db, nil
 }
 
-const selectVersion = `SELECT version, dirty FROM schema_migrations`
+const (
+	selectVersion = `SELECT version, dirty FROM schema_migrations`
+	selectColumns = `SELECT name FROM pragma_table_info('tweets')`
+)
 
 func (s *Store) check(ctx context.Context) error {
+	if err := s.checkCompatible(ctx); err != nil {
+		return err
+	}
 	var version int
 	var dirty bool
 	err := s.read.QueryRowContext(ctx, selectVersion).Scan(&version, &dirty)
@@ -96,48 +102,63 @@ func (s *Store) check(ctx context.Context) error {
 		err = nil // no such table: version 0
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return fault(ctx, err)
+		return mapError(ctx, err)
 	}
 	return migrations.Check("sqlite", version, dirty)
 }
 
-// What Cassandra drops by itself is dropped when the store is migrated, which make run does at every start. Tombstones
-// are kept for as long as Cassandra keeps them by default (gc_grace_seconds): nothing that old comes late.
+// checkCompatible returns a [migrations.IncompatibleError] if the file has the schema of an earlier twtr.
+func (s *Store) checkCompatible(ctx context.Context) error {
+	columns, err := list(ctx, s, scanName, selectColumns)
+	if err != nil {
+		return err
+	}
+	if !migrations.OfThisSchema(columns) {
+		return migrations.IncompatibleError("move the file away (with its -wal and -shm files), or set another one (sqlite.path)")
+	}
+	return nil
+}
+
+// What expires in Cassandra is purged here when the store is migrated, which make run does at every start. Tombstones are kept
+// for as long as Cassandra keeps them by default (gc_grace_seconds): no write is retried that late.
 const (
 	purgeSessions   = `DELETE FROM refresh_tokens WHERE expires_at * 1000 < ?`
 	purgeKeys       = `DELETE FROM idempotency_keys WHERE expires_at * 1000 < ?`
 	purgeTweets     = `DELETE FROM deleted_tweets WHERE deleted_at < ?`
-	purgeFollowers  = `DELETE FROM followers WHERE deleted AND written_at < ?`
-	purgeFollowings = `DELETE FROM followings WHERE deleted AND written_at < ?`
-	purgeFeedItems  = `DELETE FROM feed_items WHERE deleted AND written_at < ?`
+	purgeFollowers  = `DELETE FROM followers WHERE removed AND written_at < ?`
+	purgeFollowings = `DELETE FROM followings WHERE removed AND written_at < ?`
+	purgeFeedItems  = `DELETE FROM feed_items WHERE removed AND written_at < ?`
 	tombstoneLife   = 10 * 24 * time.Hour
 )
 
-// Migrate makes the file, if there is none, and brings its schema up to date. Several at once, also in several
-// processes, do it one after the other.
+// Migrate makes the file, if there is none, and brings its schema up to date. Concurrent calls, also in several processes,
+// take turns.
 func Migrate(ctx context.Context, path string) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	// golang-migrate's lock holds within one process; a lock on a file beside the store holds between processes. That
-	// file stays: another process may have opened it already, and would then lock what a third one doesn't see.
+	// golang-migrate's lock is good within one process; a lock on a file next to the store is good between processes. That
+	// file stays: if it were deleted, two processes could lock two files of that name.
 	unlock, err := lock(ctx, path+".migrate")
 	if err != nil {
 		return fmt.Errorf("lock the store for migration: %w", err)
 	}
 	defer unlock()
-	// SQLite would let everybody read what it creates. A file that exists must not be opened here: to close it would
-	// end all locks that this process has on it.
+	// SQLite would create a file that every user can read. A file that exists must not be opened here: closing it would
+	// release all locks that this process has on it.
 	if file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL, 0o600); err == nil {
 		file.Close()
 	} else if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	db, err := open(path, 1, patience)
+	db, err := open(path, 1, busyTimeout)
 	if err != nil {
 		return err
 	}
 	defer db.Close()
+	if err := (&Store{write: db, read: db}).checkCompatible(ctx); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
 	target, err := sqlite.WithInstance(db, &sqlite.Config{})
 	if err != nil {
 		return err
@@ -153,6 +174,7 @@ func Migrate(ctx context.Context, path string) error {
 	return s.purge(ctx)
 }
 
+// purge reads the clock, as all that expires must.
 func (s *Store) purge(ctx context.Context) error {
 	before := time.Now().Add(-tombstoneLife).UnixMicro()
 	for _, purge := range []string{purgeSessions, purgeKeys, purgeTweets, purgeFollowers, purgeFollowings, purgeFeedItems} {
@@ -165,7 +187,7 @@ func (s *Store) purge(ctx context.Context) error {
 
 const beginExclusive = `BEGIN EXCLUSIVE`
 
-// lock waits until no other process writes to the file, and keeps others from it until unlock is called or this process
+// lock waits until no other process writes to the file, and then blocks the others until unlock is called or this process
 // ends, however it ends.
 func lock(ctx context.Context, path string) (unlock func(), err error) {
 	db, err := open(path, 1, pause)
@@ -177,9 +199,9 @@ func lock(ctx context.Context, path string) (unlock func(), err error) {
 		if err == nil {
 			return func() { db.Close() }, nil
 		}
-		if !busy(err) {
+		if !isBusy(err) {
 			db.Close()
-			return nil, fault(ctx, err)
+			return nil, mapError(ctx, err)
 		}
 	}
 }
@@ -192,38 +214,39 @@ func (s *Store) Close() {
 
 // Ping implements [twtr.Store].
 func (s *Store) Ping(ctx context.Context) error {
-	return fault(ctx, s.read.PingContext(ctx))
+	return mapError(ctx, s.read.PingContext(ctx))
 }
 
-// exec does one write.
+// exec runs one write.
 func (s *Store) exec(ctx context.Context, query string, args ...any) (rows int64, err error) {
-	result, err := patiently(func() (sql.Result, error) { return s.write.ExecContext(ctx, query, args...) })
+	result, err := retryWhileBusy(func() (sql.Result, error) { return s.write.ExecContext(ctx, query, args...) })
 	if err != nil {
-		return 0, fault(ctx, err)
+		return 0, mapError(ctx, err)
 	}
 	rows, err = result.RowsAffected()
-	return rows, fault(ctx, err)
+	return rows, mapError(ctx, err)
 }
 
-// transact does several writes, all or none.
+// transact runs several writes, all or none.
 func (s *Store) transact(ctx context.Context, do func(*sql.Tx) error) error {
-	tx, err := patiently(func() (*sql.Tx, error) { return s.write.BeginTx(ctx, nil) })
+	tx, err := retryWhileBusy(func() (*sql.Tx, error) { return s.write.BeginTx(ctx, nil) })
 	if err != nil {
-		return fault(ctx, err)
+		return mapError(ctx, err)
 	}
 	if err := do(tx); err != nil {
-		// What it failed with says more than a rollback that fails too.
+		// The first error says more than that of a rollback that fails, too.
 		_ = tx.Rollback()
-		return fault(ctx, err)
+		return mapError(ctx, err)
 	}
-	return fault(ctx, tx.Commit())
+	return mapError(ctx, tx.Commit())
 }
 
-// patiently calls do again while another process writes, until our patience ends; or do's context, for do fails then.
-func patiently[T any](do func() (T, error)) (T, error) {
-	for end := time.Now().Add(patience); ; {
+// retryWhileBusy calls do again while another process writes, at most for busyTimeout, and not after the end of do's context,
+// when do fails with another error.
+func retryWhileBusy[T any](do func() (T, error)) (T, error) {
+	for end := time.Now().Add(busyTimeout); ; {
 		result, err := do()
-		if !busy(err) || time.Now().After(end) {
+		if !isBusy(err) || time.Now().After(end) {
 			return result, err
 		}
 	}
@@ -233,39 +256,39 @@ func patiently[T any](do func() (T, error)) (T, error) {
 func list[T any](ctx context.Context, s *Store, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	rows, err := s.read.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fault(ctx, err)
+		return nil, mapError(ctx, err)
 	}
 	defer rows.Close()
 	var all []T
 	for rows.Next() {
 		item, err := scan(rows)
 		if err != nil {
-			return nil, fault(ctx, err)
+			return nil, mapError(ctx, err)
 		}
 		all = append(all, item)
 	}
-	return all, fault(ctx, rows.Err())
+	return all, mapError(ctx, rows.Err())
 }
 
-// fault is the error that the contract promises for one of the engine's.
-func fault(ctx context.Context, err error) error {
+// mapError returns the error that the contract promises for one of the engine's.
+func mapError(ctx context.Context, err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case ctx.Err() != nil: // the engine says "interrupted", or nothing of it at all
+	case ctx.Err() != nil: // the engine's error is "interrupted", or another one
 		return ctx.Err()
-	case busy(err):
+	case isBusy(err):
 		return &twtr.Error{Code: twtr.Unavailable, Message: "the store is busy", Err: err}
 	}
 	return fmt.Errorf("sqlite: %w", err)
 }
 
-func busy(err error) bool {
+func isBusy(err error) bool {
 	failure, ok := errors.AsType[*driver.Error](err)
 	if !ok {
 		return false
 	}
-	switch failure.Code() & 0xff { // the rest tells more than we need
+	switch failure.Code() & 0xff { // the primary code
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT:
 		return true
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/twtr-dev/twtr/store/storetest"
 )
 
-// Each makes the test binary a process that does one thing with the file it names.
+// With one of these in its environment the test binary does one thing with the file it names.
 const (
 	migrateEnv = "TWTR_TEST_MIGRATE" // migrates it
 	lockEnv    = "TWTR_TEST_LOCK"    // locks it, says so, and then waits to be killed
@@ -45,7 +45,7 @@ func TestMain(m *testing.M) {
 		s, err := sqlite.Open(ctx, path)
 		must(err)
 		for {
-			tweet, err := twtr.NewTweet("ann", "hello")
+			tweet, err := newTweet()
 			must(err)
 			must(s.PutTweet(ctx, tweet))
 			fmt.Println(tweet.ID)
@@ -58,6 +58,10 @@ func must(err error) {
 	if err != nil {
 		panic(err)
 	}
+}
+
+func newTweet() (twtr.Tweet, error) {
+	return twtr.NewTweet(uuid.Must(uuid.NewV7()), "ann", twtr.Post{Content: "hello"})
 }
 
 // process starts the test binary as a process of its own, which is killed at the end of the test at the latest.
@@ -76,7 +80,7 @@ func process(t *testing.T, env, path string) (kill func(), output *bufio.Scanner
 	return kill, bufio.NewScanner(pipe)
 }
 
-// raw reads one value, or writes, past the store.
+// raw reads one value, or writes, without the store.
 func raw(t *testing.T, path, query string) (value int) {
 	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Path: path}).String())
 	require.NoError(t, err)
@@ -121,7 +125,29 @@ func TestOpenRefusesAFileThatWasNotMigrated(t *testing.T) {
 	require.ErrorContains(t, err, "the schema is at version 0, this program needs ")
 }
 
-func TestMigrateGoesOnWhereAProcessDied(t *testing.T) {
+func TestAFileOfAnEarlierTwtrIsRefusedAndLeftAsItIs(t *testing.T) {
+	for version, statements := range map[int]string{
+		1: `CREATE TABLE tweets (id BLOB PRIMARY KEY, username TEXT NOT NULL, content TEXT NOT NULL) STRICT, WITHOUT ROWID`,
+		2: `CREATE TABLE tweets (id BLOB PRIMARY KEY, username TEXT NOT NULL, content TEXT NOT NULL) STRICT, WITHOUT ROWID;
+			CREATE TABLE idempotency_keys (username TEXT, key TEXT, content_hash BLOB)`,
+	} {
+		path := filepath.Join(t.TempDir(), "twtr.db")
+		raw(t, path, fmt.Sprintf(`%s; CREATE TABLE schema_migrations (version uint64, dirty bool);
+			INSERT INTO schema_migrations VALUES (%d, FALSE); INSERT INTO tweets VALUES (x'01', 'ann', 'hello')`, statements, version))
+		const tables = `SELECT COUNT(*) FROM sqlite_master`
+		before := raw(t, path, tables)
+		const want = ": its schema is of an earlier, incompatible twtr: move the file away (with its -wal and -shm files), or set another one (sqlite.path)"
+		for range 2 {
+			_, err := sqlite.Open(t.Context(), path)
+			require.EqualError(t, err, path+want)
+			require.EqualError(t, sqlite.Migrate(t.Context(), path), path+want)
+		}
+		require.Equal(t, before, raw(t, path, tables))
+		require.Equal(t, 1, raw(t, path, `SELECT COUNT(*) FROM tweets`))
+	}
+}
+
+func TestMigrateStartsOverWhereAProcessDied(t *testing.T) {
 	path := migrated(t)
 	raw(t, path, `UPDATE schema_migrations SET dirty = TRUE`)
 	raw(t, path, `DROP TABLE deliveries`)
@@ -158,12 +184,14 @@ func TestWhatAKilledProcessWroteIsThere(t *testing.T) {
 		_, err := s.Tweet(t.Context(), id)
 		require.NoError(t, err)
 	}
-	require.NoError(t, s.PutTweet(t.Context(), twtr.Tweet{ID: uuid.Must(uuid.NewV7()), Username: "bob", Content: "hello"}))
+	tweet, err := newTweet()
+	require.NoError(t, err)
+	require.NoError(t, s.PutTweet(t.Context(), tweet))
 }
 
 func TestAContextThatEndsInTheMiddleOfADeliveryUndoesIt(t *testing.T) {
 	s := open(t, migrated(t))
-	tweet, err := twtr.NewTweet("ann", "hello")
+	tweet, err := newTweet()
 	require.NoError(t, err)
 	readers := make([]string, 100_000)
 	for i := range readers {
@@ -178,15 +206,15 @@ func TestAContextThatEndsInTheMiddleOfADeliveryUndoesIt(t *testing.T) {
 	require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers[:1000]))
 }
 
-func TestARemovalKeepsNoContentAndIsForgottenAfterTenDays(t *testing.T) {
+func TestARemovalKeepsNoTextAndIsForgottenAfterTenDays(t *testing.T) {
 	path := migrated(t)
 	s := open(t, path)
 	ctx, old := t.Context(), time.Now().Add(-11*24*time.Hour)
-	tweet, err := twtr.NewTweet("ann", "hello")
+	tweet, err := newTweet()
 	require.NoError(t, err)
 	require.NoError(t, s.PutFeedItem(ctx, tweet, []string{"bob"}))
-	require.NoError(t, s.DeleteFeedItem(ctx, tweet.ID, []string{"bob"}, time.Now()))
-	require.NoError(t, s.DeleteFeedItem(ctx, tweet.ID, []string{"old"}, old))
+	require.NoError(t, s.DeleteFeedItems(ctx, "bob", []uuid.UUID{tweet.ID}, time.Now()))
+	require.NoError(t, s.DeleteFeedItems(ctx, "old", []uuid.UUID{tweet.ID}, old))
 	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}))
 	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "old", Followee: "ann", At: old}))
 	require.NoError(t, s.PutFollow(ctx, twtr.Follow{Follower: "eve", Followee: "ann", At: old}))
@@ -195,19 +223,21 @@ func TestARemovalKeepsNoContentAndIsForgottenAfterTenDays(t *testing.T) {
 	session.Family, session.ExpiresAt = uuid.New(), time.Now()
 	require.NoError(t, s.CreateSession(ctx, session))
 	for key, expires := range map[string]time.Time{"old": old, "new": time.Now()} {
-		_, err := s.ClaimIdempotencyKey(ctx, twtr.IdempotencyClaim{Username: "ann", Key: key, TweetID: tweet.ID, ContentHash: []byte{1}, ExpiresAt: expires})
+		_, err := s.ClaimIdempotencyKey(ctx, twtr.IdempotencyClaim{Username: "ann", Key: key, TweetID: tweet.ID, RequestHash: []byte{1}, ExpiresAt: expires})
 		require.NoError(t, err)
 	}
 	require.NoError(t, s.PutTweet(ctx, tweet))
 	require.NoError(t, s.DeleteTweet(ctx, tweet))
+	require.NoError(t, s.PutFeedItem(ctx, tweet, []string{"eve"}))
+	require.NoError(t, s.RetractFeedItem(ctx, tweet.ID, []string{"eve", "zoe"}, old)) // a mark is no tombstone
 
-	require.Equal(t, 0, raw(t, path, `SELECT COUNT(*) FROM feed_items WHERE content != '' OR author != ''`))
-	for table, rows := range map[string]int{"feed_items": 2, "followers": 3, "followings": 3, "refresh_tokens": 2,
+	require.Equal(t, 0, raw(t, path, `SELECT COUNT(*) FROM feed_items WHERE body != '' OR author != ''`))
+	for table, rows := range map[string]int{"feed_items": 4, "followers": 3, "followings": 3, "refresh_tokens": 2,
 		"idempotency_keys": 2, "deleted_tweets": 1, "tweets": 0, "tweets_by_user": 0} {
 		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
 	}
 	require.NoError(t, sqlite.Migrate(ctx, path))
-	for table, rows := range map[string]int{"feed_items": 1, "followers": 2, "followings": 2, "refresh_tokens": 1,
+	for table, rows := range map[string]int{"feed_items": 3, "followers": 2, "followings": 2, "refresh_tokens": 1,
 		"idempotency_keys": 1, "deleted_tweets": 1} {
 		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
 	}
@@ -246,7 +276,7 @@ func TestTwoStoresOnOneFileWriteAtOnceAndSeeEachOther(t *testing.T) {
 	for _, s := range stores {
 		wg.Go(func() {
 			for range each {
-				tweet, err := twtr.NewTweet("ann", "hello")
+				tweet, err := newTweet()
 				if err == nil {
 					err = s.PutTweet(t.Context(), tweet)
 				}
@@ -269,11 +299,11 @@ func TestAStoreThatAnotherProcessLocksIsUnavailableAndThenBack(t *testing.T) {
 	s := open(t, path)
 	unlock, err := sqlite.Lock(t.Context(), path)
 	require.NoError(t, err)
-	tweet, err := twtr.NewTweet("ann", "hello")
+	tweet, err := newTweet()
 	require.NoError(t, err)
 	require.Equal(t, twtr.Unavailable, twtr.ErrorCode(s.PutTweet(t.Context(), tweet)))
 	_, err = s.Tweet(t.Context(), tweet.ID)
-	require.Equal(t, twtr.NotFound, twtr.ErrorCode(err), "reading goes on")
+	require.Equal(t, twtr.NotFound, twtr.ErrorCode(err), "reads work")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, s.PutTweet(ctx, tweet), context.DeadlineExceeded)
@@ -283,7 +313,7 @@ func TestAStoreThatAnotherProcessLocksIsUnavailableAndThenBack(t *testing.T) {
 
 func TestDataSurvivesClosing(t *testing.T) {
 	path := migrated(t)
-	tweet, err := twtr.NewTweet("ann", "hello")
+	tweet, err := newTweet()
 	require.NoError(t, err)
 	s := open(t, path)
 	require.NoError(t, s.PutTweet(t.Context(), tweet))

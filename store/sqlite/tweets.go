@@ -12,14 +12,14 @@ import (
 )
 
 const (
-	insertTweet        = `INSERT INTO tweets (id, username, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
-	insertTweetByUser  = `INSERT INTO tweets_by_user (username, id, content) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
+	insertTweet        = `INSERT INTO tweets (id, username, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
+	insertTweetByUser  = `INSERT INTO tweets_by_user (username, id, body) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`
 	selectDeletedTweet = `SELECT count(*) FROM deleted_tweets WHERE id = ?`
 	insertDeletedTweet = `INSERT INTO deleted_tweets (id, deleted_at) VALUES (?, ?) ON CONFLICT DO NOTHING`
 	deleteTweet        = `DELETE FROM tweets WHERE id = ?`
 	deleteTweetByUser  = `DELETE FROM tweets_by_user WHERE username = ? AND id = ?`
-	selectTweet        = `SELECT username, content FROM tweets WHERE id = ?`
-	selectTweetsByUser = `SELECT id, content FROM tweets_by_user WHERE username = ? AND id < ? ORDER BY id DESC LIMIT ?`
+	selectTweet        = `SELECT username, body FROM tweets WHERE id = ?`
+	selectTweetsByUser = `SELECT id, body FROM tweets_by_user WHERE username = ? AND id < ? ORDER BY id DESC LIMIT ?`
 )
 
 // PutTweet implements [twtr.TweetStore].
@@ -29,15 +29,15 @@ func (s *Store) PutTweet(ctx context.Context, t twtr.Tweet) error {
 		if err := tx.QueryRowContext(ctx, selectDeletedTweet, t.ID[:]).Scan(&deleted); err != nil || deleted {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, insertTweet, t.ID[:], t.Username, t.Content); err != nil {
+		if _, err := tx.ExecContext(ctx, insertTweet, t.ID[:], t.Username, string(t.Body)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, insertTweetByUser, t.Username, t.ID[:], t.Content)
+		_, err := tx.ExecContext(ctx, insertTweetByUser, t.Username, t.ID[:], string(t.Body))
 		return err
 	})
 }
 
-// DeleteTweet implements [twtr.TweetStore].
+// DeleteTweet implements [twtr.TweetStore]. Only the purge uses the time of the deletion.
 func (s *Store) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
 	return s.transact(ctx, func(tx *sql.Tx) error {
 		if _, err := tx.ExecContext(ctx, insertDeletedTweet, t.ID[:], time.Now().UnixMicro()); err != nil {
@@ -54,12 +54,12 @@ func (s *Store) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
 // Tweet implements [twtr.TweetStore].
 func (s *Store) Tweet(ctx context.Context, id uuid.UUID) (twtr.Tweet, error) {
 	t := twtr.Tweet{ID: id}
-	err := s.read.QueryRowContext(ctx, selectTweet, id[:]).Scan(&t.Username, &t.Content)
+	err := s.read.QueryRowContext(ctx, selectTweet, id[:]).Scan(&t.Username, (*[]byte)(&t.Body))
 	if errors.Is(err, sql.ErrNoRows) {
 		return twtr.Tweet{}, twtr.Errorf(twtr.NotFound, "there is no tweet %s", id)
 	}
 	if err != nil {
-		return twtr.Tweet{}, fault(ctx, err)
+		return twtr.Tweet{}, mapError(ctx, err)
 	}
 	return t, nil
 }
@@ -68,12 +68,12 @@ func (s *Store) Tweet(ctx context.Context, id uuid.UUID) (twtr.Tweet, error) {
 func (s *Store) TweetsByUser(ctx context.Context, username string, before uuid.UUID, limit int) ([]twtr.Tweet, error) {
 	return list(ctx, s, func(rows *sql.Rows) (t twtr.Tweet, err error) {
 		t.Username = username
-		err = rows.Scan(&t.ID, &t.Content)
+		err = rows.Scan(&t.ID, (*[]byte)(&t.Body))
 		return t, err
 	}, selectTweetsByUser, username, upperBound(before), limit)
 }
 
-// upperBound is the id that those of a page are below.
+// upperBound is the id that all ids of a page are below.
 func upperBound(before uuid.UUID) []byte {
 	if before == uuid.Nil {
 		before = uuid.Max

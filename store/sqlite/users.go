@@ -40,7 +40,7 @@ func (s *Store) User(ctx context.Context, username string) (twtr.User, error) {
 		return twtr.User{}, twtr.Errorf(twtr.NotFound, "there is no user %s", username)
 	}
 	if err != nil {
-		return twtr.User{}, fault(ctx, err)
+		return twtr.User{}, mapError(ctx, err)
 	}
 	u.CreatedAt = time.UnixMilli(createdAt).UTC()
 	return u, nil

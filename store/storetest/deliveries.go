@@ -11,7 +11,7 @@ import (
 )
 
 var deliveryTests = []test{
-	{"a receipt goes on through its states, in whatever order they come", func(t *testing.T, s twtr.Store) {
+	{"a receipt moves through its states in order, in whatever order they come", func(t *testing.T, s twtr.Store) {
 		at := now()
 		for _, order := range [][]twtr.DeliveryState{
 			{twtr.DeliveryComplete},

@@ -12,7 +12,7 @@ import (
 
 func claimOf(username, key string) twtr.IdempotencyClaim {
 	id := uuid.Must(uuid.NewV7())
-	return twtr.IdempotencyClaim{Username: username, Key: key, TweetID: id, ContentHash: id[:], ExpiresAt: now().Add(time.Hour)}
+	return twtr.IdempotencyClaim{Username: username, Key: key, TweetID: id, RequestHash: id[:], ExpiresAt: now().Add(time.Hour)}
 }
 
 var idempotencyTests = []test{
@@ -30,7 +30,7 @@ var idempotencyTests = []test{
 			require.Equal(t, other, got, "another key, or another user's")
 		}
 	}},
-	{"of 10 claims at once one holds, for all of them", func(t *testing.T, s twtr.Store) {
+	{"of 10 concurrent claims one holds, for all of them", func(t *testing.T, s twtr.Store) {
 		username, got := name(), make([]twtr.IdempotencyClaim, 10)
 		for _, err := range race(10, func(i int) (err error) {
 			got[i], err = s.ClaimIdempotencyKey(t.Context(), claimOf(username, "k"))
@@ -42,7 +42,7 @@ var idempotencyTests = []test{
 			require.Equal(t, got[0], c)
 		}
 	}},
-	{"a claim that has expired makes way", func(t *testing.T, s twtr.Store) {
+	{"an expired claim is replaced", func(t *testing.T, s twtr.Store) {
 		username := name()
 		first, second := claimOf(username, "k"), claimOf(username, "k")
 		first.ExpiresAt = now().Add(time.Second)

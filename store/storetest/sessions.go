@@ -88,7 +88,7 @@ var sessionTests = []test{
 		time.Sleep(time.Until(first.ExpiresAt.Add(1500 * time.Millisecond))) // an engine may round up to a second
 		requireSession(t, s, second)
 	}},
-	{"a token that many spend at once is spent by one", func(t *testing.T, s twtr.Store) {
+	{"of concurrent rotations of one token one succeeds", func(t *testing.T, s twtr.Store) {
 		first := sessionOf(name())
 		require.NoError(t, s.CreateSession(t.Context(), first))
 		next := make([]twtr.Session, 10)
@@ -118,7 +118,7 @@ var sessionTests = []test{
 		_, err := s.Session(t.Context(), first.Family)
 		requireCode(t, twtr.NotFound, err)
 	}},
-	{"to delete a session that was never there is nil, and leaves the others", func(t *testing.T, s twtr.Store) {
+	{"deleting a session that was never there is nil, and leaves the others", func(t *testing.T, s twtr.Store) {
 		other := sessionOf(name())
 		require.NoError(t, s.CreateSession(t.Context(), other))
 		require.NoError(t, s.DeleteSession(t.Context(), uuid.New()))

@@ -1,4 +1,4 @@
-// Package storetest is what every store engine must pass: each case asserts sentences of the contracts in package twtr.
+// Package storetest is the conformance suite of the store engines: each case asserts sentences of the contracts in package twtr.
 package storetest
 
 import (
@@ -23,7 +23,7 @@ type test struct {
 	run  func(*testing.T, twtr.Store)
 }
 
-// Run runs all cases, each with a store from open. They use names of their own, so open may return the same one again.
+// Run runs all cases, each with a store from open. Each uses names of its own, so open may return the same store again.
 func Run(t *testing.T, open func(*testing.T) twtr.Store) {
 	for _, cases := range [][]test{storeTests, userTests, sessionTests, idempotencyTests, tweetTests, deliveryTests, followTests, feedTests} {
 		for _, c := range cases {
@@ -35,10 +35,10 @@ func Run(t *testing.T, open func(*testing.T) twtr.Store) {
 	}
 }
 
-// name is a username that nobody has.
+// name is a username that no user has.
 func name() string { return rand.Text()[:16] }
 
-// inCases are two names that differ in case only, and that nobody has.
+// inCases are two names that differ in case only, and that no user has.
 func inCases() (upper, lower string) {
 	upper = "A" + name()[1:]
 	return upper, strings.ToLower(upper)
@@ -64,7 +64,15 @@ func someIDAt(at time.Time) uuid.UUID {
 }
 
 func tweetAt(username string, at time.Time, n uint32) twtr.Tweet {
-	return twtr.Tweet{ID: idAt(at, n), Username: username, Content: "tweet of " + username}
+	return tweetOf(idAt(at, n), username, "tweet of "+username)
+}
+
+func tweetOf(id uuid.UUID, username, content string) twtr.Tweet {
+	t, err := twtr.NewTweet(id, username, twtr.Post{Content: content})
+	if err != nil {
+		panic(err) // a string can always be marshaled
+	}
+	return t
 }
 
 func requireCode(t *testing.T, code twtr.Code, err error) {
@@ -73,7 +81,7 @@ func requireCode(t *testing.T, code twtr.Code, err error) {
 }
 
 var storeTests = []test{
-	{"a store that is open answers", func(t *testing.T, s twtr.Store) {
+	{"an open store answers", func(t *testing.T, s twtr.Store) {
 		require.NoError(t, s.Ping(t.Context()))
 	}},
 	{"an ended context ends every method with its error, and nothing is written", func(t *testing.T, s twtr.Store) {
@@ -109,7 +117,7 @@ var storeTests = []test{
 		requireEdge(t, s, missing.follow, false)
 		require.Empty(t, feed(t, s, missing.reader))
 	}},
-	{"32 at once each read back what they wrote", func(t *testing.T, s twtr.Store) {
+	{"32 concurrent clients each read what they wrote", func(t *testing.T, s twtr.Store) {
 		for _, err := range race(32, func(int) error {
 			mine := stockOf(name())
 			for range 5 { // the same again changes nothing
@@ -127,7 +135,7 @@ var storeTests = []test{
 	}},
 }
 
-// stock is one of everything that a store keeps.
+// stock is one of each thing that a store keeps.
 type stock struct {
 	user    twtr.User
 	session twtr.Session
@@ -144,10 +152,10 @@ func stockOf(username string) stock {
 	return stock{
 		user:    user(username),
 		session: sessionOf(username),
-		tweet:   twtr.Tweet{ID: id, Username: username, Content: "hello"},
-		claim:   twtr.IdempotencyClaim{Username: username, Key: "key", TweetID: id, ContentHash: []byte("hash"), ExpiresAt: now().Add(time.Hour)},
+		tweet:   tweetOf(id, username, "hello"),
+		claim:   twtr.IdempotencyClaim{Username: username, Key: "key", TweetID: id, RequestHash: []byte("hash"), ExpiresAt: now().Add(time.Hour)},
 		receipt: twtr.Receipt{TweetID: id, Username: username, State: twtr.DeliveryComplete, Delivered: 7, CompletedAt: now()},
-		count:   twtr.FollowerCount{Username: username, Bucket: 3, Count: 5, At: now()},
+		count:   twtr.FollowerCount{Username: username, Bucket: 3, Count: 5, Version: 1},
 		follow:  twtr.Follow{Follower: username, Followee: name(), At: now()},
 		reader:  name(),
 	}
@@ -166,7 +174,7 @@ func (o stock) put(ctx context.Context, s twtr.Store) error {
 	)
 }
 
-// check returns an error unless the store has it all, and has it once.
+// check returns an error unless the store has all of it, once.
 func (o stock) check(ctx context.Context, s twtr.Store) error {
 	user, userErr := s.User(ctx, o.user.Username)
 	session, sessionErr := s.Session(ctx, o.session.Family)
@@ -181,14 +189,20 @@ func (o stock) check(ctx context.Context, s twtr.Store) error {
 	follow, followErr := s.Follow(ctx, o.follow.Follower, o.follow.Followee)
 	counts, countsErr := s.FollowerCounts(ctx, o.count.Username)
 	counted, countedErr := s.CountFollowers(ctx, o.follow.Followee, bucket)
-	have, haveErr := s.HaveFeedItem(ctx, o.tweet.ID, []string{o.reader})
+	changed, changedErr := s.FollowChanged(ctx, o.follow.Follower, o.follow.Followee)
+	following, followingErr := s.CountFollowings(ctx, o.follow.Follower)
+	first, left, firstErr := s.FirstFollowers(ctx, o.follow.Followee, 100)
+	floor, floorErr := s.FeedFloor(ctx, o.reader, 1)
+	have, haveErr := s.ReadersHavingFeedItem(ctx, o.tweet.ID, []string{o.reader})
 	if err := errors.Join(userErr, sessionErr, tweetErr, tweetsErr, feedErr, followersErr, followingsErr,
-		claimErr, receiptErr, followErr, countsErr, countedErr, haveErr); err != nil {
+		claimErr, receiptErr, followErr, countsErr, countedErr, haveErr, changedErr, followingErr, firstErr, floorErr); err != nil {
 		return err
 	}
-	got := []any{user, session, tweet, tweets, feed, followers, followings, claim, receipt, follow, counts, counted, have}
+	got := []any{user, session, tweet, tweets, feed, followers, followings, claim, receipt, follow, counts, counted, have,
+		changed, following, first, left, floor}
 	want := []any{o.user, o.session, o.tweet, []twtr.Tweet{o.tweet}, []twtr.Tweet{o.tweet},
-		[]string{o.follow.Follower}, []string{o.follow.Followee}, o.claim, o.receipt, o.follow, []twtr.FollowerCount{o.count}, 1, []string{o.reader}}
+		[]string{o.follow.Follower}, []string{o.follow.Followee}, o.claim, o.receipt, o.follow, []twtr.FollowerCount{o.count}, 1, []string{o.reader},
+		o.follow.At, 1, []string{o.follow.Follower}, []twtr.BucketCursor(nil), o.tweet.ID}
 	if !reflect.DeepEqual(want, got) {
 		return fmt.Errorf("want %v, got %v", want, got)
 	}
@@ -197,7 +211,7 @@ func (o stock) check(ctx context.Context, s twtr.Store) error {
 
 func second[T any](_ T, err error) error { return err }
 
-// calls are all methods that take a context, each such that it would change the stock or read it.
+// calls are all methods that take a context; each call would change or read the stock.
 func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
 	follower, later := o.follow.Follower, o.follow
 	later.At = later.At.Add(time.Second)
@@ -215,18 +229,26 @@ func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
 		"PutFollow":     func(ctx context.Context) error { return s.PutFollow(ctx, o.follow) },
 		"DeleteFollow":  func(ctx context.Context) error { return s.DeleteFollow(ctx, later) },
 		"Followers":     func(ctx context.Context) error { _, err := s.Followers(ctx, o.follow.Followee, 0, "", 1); return err },
-		"SomeFollowers": func(ctx context.Context) error { return second(s.SomeFollowers(ctx, o.follow.Followee, 1)) },
-		"Followings":    func(ctx context.Context) error { _, err := s.Followings(ctx, follower, "", 1); return err },
-		"PutFeedItem":   func(ctx context.Context) error { return s.PutFeedItem(ctx, o.tweet, []string{o.reader}) },
-		"PutFeedItems":  func(ctx context.Context) error { return s.PutFeedItems(ctx, o.reader, []twtr.Tweet{o.tweet}, later.At) },
-		"DeleteFeedItem": func(ctx context.Context) error {
-			return s.DeleteFeedItem(ctx, o.tweet.ID, []string{o.reader}, later.At)
+		"FirstFollowers": func(ctx context.Context) error {
+			_, _, err := s.FirstFollowers(ctx, o.follow.Followee, 1)
+			return err
+		},
+		"FollowChanged":   func(ctx context.Context) error { return second(s.FollowChanged(ctx, follower, o.follow.Followee)) },
+		"CountFollowings": func(ctx context.Context) error { return second(s.CountFollowings(ctx, follower)) },
+		"FeedFloor":       func(ctx context.Context) error { return second(s.FeedFloor(ctx, o.reader, 1)) },
+		"Followings":      func(ctx context.Context) error { _, err := s.Followings(ctx, follower, "", 1); return err },
+		"PutFeedItem":     func(ctx context.Context) error { return s.PutFeedItem(ctx, o.tweet, []string{o.reader}) },
+		"PutFeedItems":    func(ctx context.Context) error { return s.PutFeedItems(ctx, o.reader, []twtr.Tweet{o.tweet}, later.At) },
+		"RetractFeedItem": func(ctx context.Context) error {
+			return s.RetractFeedItem(ctx, o.tweet.ID, []string{o.reader}, later.At)
 		},
 		"DeleteFeedItems": func(ctx context.Context) error {
 			return s.DeleteFeedItems(ctx, o.reader, []uuid.UUID{o.tweet.ID}, later.At)
 		},
-		"TrimFeed":            func(ctx context.Context) error { return s.TrimFeed(ctx, o.reader, 0) },
-		"HaveFeedItem":        func(ctx context.Context) error { return second(s.HaveFeedItem(ctx, o.tweet.ID, []string{o.reader})) },
+		"TrimFeed": func(ctx context.Context) error { return s.TrimFeed(ctx, o.reader, 0) },
+		"ReadersHavingFeedItem": func(ctx context.Context) error {
+			return second(s.ReadersHavingFeedItem(ctx, o.tweet.ID, []string{o.reader}))
+		},
 		"ClaimIdempotencyKey": func(ctx context.Context) error { return second(s.ClaimIdempotencyKey(ctx, o.claim)) },
 		"DeleteTweet":         func(ctx context.Context) error { return s.DeleteTweet(ctx, o.tweet) },
 		"PutReceipt": func(ctx context.Context) error {
@@ -236,7 +258,7 @@ func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
 		"Follow":         func(ctx context.Context) error { return second(s.Follow(ctx, follower, o.follow.Followee)) },
 		"CountFollowers": func(ctx context.Context) error { return second(s.CountFollowers(ctx, o.follow.Followee, 0)) },
 		"PutFollowerCount": func(ctx context.Context) error {
-			return s.PutFollowerCount(ctx, twtr.FollowerCount{Username: follower, Bucket: 3, Count: 9, At: later.At})
+			return s.PutFollowerCount(ctx, twtr.FollowerCount{Username: follower, Bucket: 3, Count: 9, Version: 2})
 		},
 		"FollowerCounts": func(ctx context.Context) error { return second(s.FollowerCounts(ctx, follower)) },
 		"Feed":           func(ctx context.Context) error { _, err := s.Feed(ctx, o.reader, uuid.Nil, 1); return err },

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"encoding/json"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -68,19 +69,15 @@ func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(before uuid
 		tweets = append(tweets, tweetAt(author, at, n))
 	}
 	for range 50 {
-		tweet := tweetAt(author, at, 0)
-		tweet.ID = someIDAt(at.Add(-time.Millisecond))
-		tweets = append(tweets, tweet)
+		tweets = append(tweets, tweetOf(someIDAt(at.Add(-time.Millisecond)), author, "some"))
 	}
 	for range 50 { // as they are made
-		tweet, err := twtr.NewTweet(author, "as made")
+		id, err := twtr.NewTweetID(time.Now())
 		require.NoError(t, err)
-		tweets = append(tweets, tweet)
+		tweets = append(tweets, tweetOf(id, author, "as made"))
 	}
 	for i, content := range contents {
-		tweet := tweetAt(author, at.Add(-time.Hour), uint32(i))
-		tweet.Content = content
-		tweets = append(tweets, tweet)
+		tweets = append(tweets, tweetOf(idAt(at.Add(-time.Hour), uint32(i)), author, content))
 	}
 	for _, tweet := range shuffled(tweets) {
 		require.NoError(t, put(tweet))
@@ -118,15 +115,26 @@ func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(before uuid
 }
 
 var tweetTests = []test{
-	{"a tweet comes back to the letter", func(t *testing.T, s twtr.Store) {
+	{"a tweet comes back byte for byte", func(t *testing.T, s twtr.Store) {
+		author := name()
+		var tweets []twtr.Tweet
 		for _, content := range contents {
-			tweet := stockOf(name()).tweet
-			tweet.Content = content
+			tweets = append(tweets, tweetOf(uuid.Must(uuid.NewV7()), author, content))
+		}
+		for _, body := range []string{`{}`, ` { "content" : "\u003c<\u00e9é\ud83d\ude00" } `, `{"b":1,"a":1.00,"b":2e400}`} {
+			tweets = append(tweets, twtr.Tweet{ID: uuid.Must(uuid.NewV7()), Username: author, Body: json.RawMessage(body)})
+		}
+		for _, tweet := range tweets {
 			require.NoError(t, s.PutTweet(t.Context(), tweet))
+			require.NoError(t, s.PutFeedItem(t.Context(), tweet, []string{author}))
 			got, err := s.Tweet(t.Context(), tweet.ID)
 			require.NoError(t, err)
 			require.Equal(t, tweet, got)
 		}
+		got, err := s.TweetsByUser(t.Context(), author, uuid.Nil, 100)
+		require.NoError(t, err)
+		require.Equal(t, sorted(tweets), got)
+		require.Equal(t, sorted(tweets), feed(t, s, author))
 	}},
 	{"an unknown tweet is not found", func(t *testing.T, s twtr.Store) {
 		_, err := s.Tweet(t.Context(), uuid.Must(uuid.NewV7()))
@@ -172,4 +180,44 @@ var tweetTests = []test{
 			require.Equal(t, kept, got1)
 		}
 	}},
+	{"tweets of an author who deleted many are listed, each once over all pages", func(t *testing.T, s twtr.Store) {
+		author, at := name(), now()
+		var kept []twtr.Tweet
+		const n = 1000
+		requireAll(t, 16, n, func(i int) error {
+			tweet := tweetAt(author, at.Add(-time.Duration(i)*time.Second), 0)
+			if err := s.PutTweet(t.Context(), tweet); err != nil || keeps(i) {
+				return err
+			}
+			return s.DeleteTweet(t.Context(), twtr.Tweet{ID: tweet.ID, Username: author}) // without its body
+		})
+		for i := range n {
+			if keeps(i) {
+				kept = append(kept, tweetAt(author, at.Add(-time.Duration(i)*time.Second), 0))
+			}
+		}
+		for _, limit := range []int{1, 3, len(kept), len(kept) + 1, 1000} {
+			require.Equal(t, kept, pages(t, func(before uuid.UUID, limit int) ([]twtr.Tweet, error) {
+				return s.TweetsByUser(t.Context(), author, before, limit)
+			}, limit, func() {}))
+		}
+	}},
+}
+
+// keeps picks 10 tweets of 1,000: one is the newest, one the oldest, some are alone among hundreds of deleted ones.
+func keeps(i int) bool { return i == 0 || i >= 300 && i < 306 || i == 700 || i > 997 }
+
+// requireAll calls do with each number below n, some at a time, and wants no error.
+func requireAll(t *testing.T, atATime, n int, do func(i int) error) {
+	t.Helper()
+	for _, err := range race(atATime, func(w int) error {
+		for i := w; i < n; i += atATime {
+			if err := do(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}) {
+		require.NoError(t, err)
+	}
 }

@@ -20,7 +20,7 @@ func user(username string) twtr.User {
 	}
 }
 
-// race calls all at once and returns their errors.
+// race makes n calls concurrently and returns their errors.
 func race(n int, call func(i int) error) []error {
 	errs := make([]error, n)
 	var wg sync.WaitGroup
@@ -31,7 +31,7 @@ func race(n int, call func(i int) error) []error {
 	return errs
 }
 
-// requireOneWinner wants one nil among conflicts, and returns whose it is.
+// requireOneWinner wants one nil among conflicts, and returns its index.
 func requireOneWinner(t *testing.T, errs []error) int {
 	t.Helper()
 	winner, winners := -1, 0
@@ -54,7 +54,7 @@ var userTests = []test{
 		require.NoError(t, err)
 		require.Equal(t, u, got)
 	}},
-	{"nobody is not found", func(t *testing.T, s twtr.Store) {
+	{"an unknown user is not found", func(t *testing.T, s twtr.Store) {
 		_, err := s.User(t.Context(), name())
 		requireCode(t, twtr.NotFound, err)
 	}},
@@ -69,7 +69,7 @@ var userTests = []test{
 			require.Equal(t, u, got)
 		}
 	}},
-	{"of racing sign-ups for one name one wins, and the store has the winner's", func(t *testing.T, s twtr.Store) {
+	{"of racing sign-ups for one name one wins, and the store has the winner", func(t *testing.T, s twtr.Store) {
 		username := name()
 		users := make([]twtr.User, 16)
 		for i := range users {
@@ -77,7 +77,7 @@ var userTests = []test{
 		}
 		errs := race(len(users), func(i int) error { return s.CreateUser(t.Context(), users[i]) })
 		winner := requireOneWinner(t, errs)
-		for i, u := range users { // the same again: who they are is known by the password hash
+		for i, u := range users { // the same again: the caller is recognized by the password hash
 			err := s.CreateUser(t.Context(), u)
 			if i == winner {
 				require.NoError(t, err)
@@ -89,7 +89,7 @@ var userTests = []test{
 		require.NoError(t, err)
 		require.Equal(t, users[winner], got)
 	}},
-	{"to create the same user again is no conflict, and changes nothing", func(t *testing.T, s twtr.Store) {
+	{"creating the same user again is no conflict, and changes nothing", func(t *testing.T, s twtr.Store) {
 		u := user(name())
 		for _, err := range race(4, func(int) error { return s.CreateUser(t.Context(), u) }) {
 			require.NoError(t, err)

@@ -1,4 +1,4 @@
-// Package freeaddr finds addresses for servers that are about to be started.
+// Package freeaddr finds free addresses for servers that tests are about to start.
 package freeaddr
 
 import (
@@ -10,14 +10,14 @@ import (
 	"sync/atomic"
 )
 
-// The ports are below those that Linux gives out by itself, to whatever else is started meanwhile: from 32768 on.
+// The ports are below Linux's ephemeral ports, which start at 32768 and may be assigned to other processes at any time.
 const first, count = 20_000, 12_000
 
 var next atomic.Uint32
 
 func init() { next.Store(rand.Uint32N(count)) }
 
-// Find returns an address, host and port, of this machine at which nobody listens; within a process each another one.
+// Find returns a free address, host and port, on this machine. It returns no address twice within a process until it has tried all.
 func Find(ctx context.Context) (string, error) {
 	for range count {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", first+next.Add(1)%count))

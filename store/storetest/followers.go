@@ -49,7 +49,7 @@ func names(t *testing.T, limit int, read func(after string) ([]string, error)) [
 	}
 }
 
-// requireEdge wants the edge in both directions, or in none.
+// requireEdge asserts that the edge is there in both directions, or in none.
 func requireEdge(t *testing.T, s twtr.Store, f twtr.Follow, there bool) {
 	t.Helper()
 	require.Equal(t, there, slices.Contains(followersOf(t, s, f.Followee, 100), f.Follower), "follower")
@@ -57,31 +57,49 @@ func requireEdge(t *testing.T, s twtr.Store, f twtr.Follow, there bool) {
 }
 
 var followTests = []test{
-	{"some followers are as many as there are, and no more than asked for", func(t *testing.T, s twtr.Store) {
-		f := twtr.Follow{Followee: name(), At: now()}
-		for n := range 5 {
-			for limit := max(1, n-1); limit <= n+1; limit++ {
-				some, err := s.SomeFollowers(t.Context(), f.Followee, limit)
+	{"the first followers and those that are left are all followers, each once", func(t *testing.T, s twtr.Store) {
+		for _, n := range []int{0, 1, 5, 40, 300} {
+			followee, at := name(), now()
+			requireAll(t, 16, n+1, func(i int) error { // the last one does not stay
+				return s.PutFollow(t.Context(), twtr.Follow{Follower: fmt.Sprintf("f%d", i), Followee: followee, At: at})
+			})
+			require.NoError(t, s.DeleteFollow(t.Context(), twtr.Follow{Follower: fmt.Sprintf("f%d", n), Followee: followee, At: at}))
+			want := followersOf(t, s, followee, 1000)
+			require.Len(t, want, n)
+			for _, limit := range []int{1, 2, 15, 16, 17, 40, 100, 1000, 5000} {
+				all, left, err := s.FirstFollowers(t.Context(), followee, limit)
 				require.NoError(t, err)
-				require.Len(t, some, min(limit, n))
-				require.Subset(t, followersOf(t, s, f.Followee, 100), some)
-				slices.Sort(some)
-				require.Len(t, slices.Compact(some), len(some), "each once")
+				require.LessOrEqual(t, len(all), limit)
+				if limit >= twtr.FollowerBuckets*(n+1) {
+					require.Empty(t, left, "%d of %d", limit, n)
+				}
+				order := map[int][]string{}
+				for _, follower := range all {
+					bucket := twtr.FollowerBucket(follower)
+					order[bucket] = append(order[bucket], follower)
+				}
+				for _, inBucket := range order {
+					require.True(t, slices.IsSorted(inBucket), "in the order of their bytes")
+				}
+				for i, cursor := range left {
+					require.True(t, i == 0 || left[i-1].Bucket < cursor.Bucket, "each bucket once")
+					rest, err := s.Followers(t.Context(), followee, cursor.Bucket, cursor.After, 1000)
+					require.NoError(t, err)
+					all = append(all, rest...)
+				}
+				slices.Sort(all)
+				require.Equal(t, want, all, "%d of %d", limit, n)
 			}
-			f.Follower = fmt.Sprintf("f%d", n)
-			require.NoError(t, s.PutFollow(t.Context(), f))
 		}
-		f.At = f.At.Add(time.Second)
-		require.NoError(t, s.DeleteFollow(t.Context(), f))
-		some, err := s.SomeFollowers(t.Context(), f.Followee, 10)
-		require.NoError(t, err)
-		require.NotContains(t, some, f.Follower)
 	}},
-	{"nobody follows a new user, who follows nobody", func(t *testing.T, s twtr.Store) {
+	{"a new user has no followers, and follows no one", func(t *testing.T, s twtr.Store) {
+		n, err := s.CountFollowings(t.Context(), name())
+		require.NoError(t, err)
+		require.Zero(t, n)
 		require.Empty(t, followersOf(t, s, name(), 10))
 		require.Empty(t, followingsOf(t, s, name(), 10))
 	}},
-	{"a put and a removal count by their time, not by their order", func(t *testing.T, s twtr.Store) {
+	{"the later of a put and a removal wins, in whatever order they come", func(t *testing.T, s twtr.Store) {
 		f := twtr.Follow{Follower: name(), Followee: name(), At: now()}
 		at := func(d time.Duration) twtr.Follow {
 			f := f
@@ -188,7 +206,7 @@ var followTests = []test{
 		}
 		require.Equal(t, want, followersOf(t, s, followee, 70))
 	}},
-	{"those whom one follows are paged each once", func(t *testing.T, s twtr.Store) {
+	{"followings are paged each once", func(t *testing.T, s twtr.Store) {
 		follower := name()
 		var want []string
 		for range 100 {
@@ -244,32 +262,96 @@ var followTests = []test{
 		require.NoError(t, err)
 		require.Zero(t, n)
 	}},
-	{"of counts of a bucket the one as of the latest time is kept, and of those the greatest", func(t *testing.T, s twtr.Store) {
-		username, at := name(), now()
-		put := func(bucket, count int, d time.Duration) {
-			c := twtr.FollowerCount{Username: username, Bucket: bucket, Count: count, At: at.Add(d)}
-			require.NoError(t, s.PutFollowerCount(t.Context(), c))
+	{"the followings of a user are counted", func(t *testing.T, s twtr.Store) {
+		f := twtr.Follow{Follower: name(), At: now()}
+		for n := range 40 {
+			f.Followee = name()
+			require.NoError(t, s.PutFollow(t.Context(), f))
+			if n%4 == 0 {
+				require.NoError(t, s.DeleteFollow(t.Context(), f))
+			}
 		}
-		put(15, 300, 0)
-		put(2, 500, time.Microsecond)
-		put(2, 900, 0) // as of before
-		put(2, 3, 2*time.Microsecond)
-		put(0, 255, 0)
-		put(0, 256, 0)
-		put(0, 254, 0)
-		put(15, 300, 0)
+		n, err := s.CountFollowings(t.Context(), f.Follower)
+		require.NoError(t, err)
+		require.Equal(t, 30, n)
+	}},
+	{"an edge was changed at the time of its newest put or removal, in whatever order they come", func(t *testing.T, s twtr.Store) {
+		type change struct {
+			remove bool
+			d      time.Duration
+		}
+		at := now()
+		for _, changes := range [][]change{
+			{{false, 0}},
+			{{true, 0}}, // of what was never there
+			{{false, 0}, {true, time.Microsecond}},
+			{{true, time.Microsecond}, {false, 0}},
+			{{true, 0}, {false, time.Microsecond}},
+			{{false, time.Microsecond}, {true, 0}},
+			{{false, 0}, {true, 0}},
+			{{false, 0}, {true, 2 * time.Second}, {false, time.Second}, {true, time.Second}},
+			{{true, 3 * time.Second}, {false, 4 * time.Second}, {true, 2 * time.Second}, {false, 0}},
+		} {
+			f := twtr.Follow{Follower: name(), Followee: name()}
+			got, err := s.FollowChanged(t.Context(), f.Follower, f.Followee)
+			require.NoError(t, err)
+			require.Zero(t, got)
+			for _, c := range slices.Concat(changes, changes) {
+				f.At = at.Add(c.d)
+				if c.remove {
+					require.NoError(t, s.DeleteFollow(t.Context(), f))
+				} else {
+					require.NoError(t, s.PutFollow(t.Context(), f))
+				}
+			}
+			newest := slices.MaxFunc(changes, func(a, b change) int { return int(a.d - b.d) })
+			got, err = s.FollowChanged(t.Context(), f.Follower, f.Followee)
+			require.NoError(t, err)
+			require.Equal(t, at.Add(newest.d), got, "%v", changes)
+			got, err = s.FollowChanged(t.Context(), f.Followee, f.Follower)
+			require.NoError(t, err)
+			require.Zero(t, got)
+		}
+	}},
+	{"a count replaces the one of the version before it, and no other", func(t *testing.T, s twtr.Store) {
+		username := name()
+		put := func(bucket, count int, version int64) error {
+			return s.PutFollowerCount(t.Context(), twtr.FollowerCount{Username: username, Bucket: bucket, Count: count, Version: version})
+		}
+		requireCode(t, twtr.Conflict, put(2, 5, 2)) // there is no version 1
+		require.NoError(t, put(15, 300, 1))
+		for range 2 { // the same again changes nothing
+			require.NoError(t, put(2, 500, 1))
+			requireCode(t, twtr.Conflict, put(2, 501, 1))
+		}
+		for range 2 {
+			require.NoError(t, put(2, 0, 2))
+			requireCode(t, twtr.Conflict, put(2, 3, 2))
+			requireCode(t, twtr.Conflict, put(2, 500, 1)) // too late
+			requireCode(t, twtr.Conflict, put(2, 3, 4))
+		}
+		require.NoError(t, put(0, 7, 1))
+		require.NoError(t, put(2, 9, 3))
 		got, err := s.FollowerCounts(t.Context(), username)
 		require.NoError(t, err)
 		require.Equal(t, []twtr.FollowerCount{
-			{Username: username, Bucket: 0, Count: 256, At: at},
-			{Username: username, Bucket: 2, Count: 3, At: at.Add(2 * time.Microsecond)},
-			{Username: username, Bucket: 15, Count: 300, At: at},
+			{Username: username, Bucket: 0, Count: 7, Version: 1},
+			{Username: username, Bucket: 2, Count: 9, Version: 3},
+			{Username: username, Bucket: 15, Count: 300, Version: 1},
 		}, got)
-		for bucket := range twtr.FollowerBuckets {
-			put(bucket, 1, time.Second)
-		}
-		got, err = s.FollowerCounts(t.Context(), username)
+		got, err = s.FollowerCounts(t.Context(), name())
 		require.NoError(t, err)
-		require.Len(t, got, twtr.FollowerBuckets)
+		require.Empty(t, got)
+	}},
+	{"of concurrent counts of one version one is stored", func(t *testing.T, s twtr.Store) {
+		username := name()
+		for version := int64(1); version <= 2; version++ {
+			winner := requireOneWinner(t, race(5, func(i int) error {
+				return s.PutFollowerCount(t.Context(), twtr.FollowerCount{Username: username, Bucket: 1, Count: i, Version: version})
+			}))
+			got, err := s.FollowerCounts(t.Context(), username)
+			require.NoError(t, err)
+			require.Equal(t, []twtr.FollowerCount{{Username: username, Bucket: 1, Count: winner, Version: version}}, got)
+		}
 	}},
 }

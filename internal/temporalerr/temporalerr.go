@@ -1,10 +1,11 @@
-// Package crossing carries the domain's errors through Temporal: out of an activity as a failure whose type is the
-// error's code, and back into a [twtr.Error] where the caller of the workflow gets it.
-package crossing
+// Package temporalerr carries the domain's errors through Temporal: an activity's error becomes a failure whose type is the
+// error's code, and the caller of the workflow gets it back as a [twtr.Error].
+package temporalerr
 
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
@@ -14,8 +15,8 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// Interceptor makes a domain error of a final code, returned by an activity, a failure that is not tried again, without
-// its cause. All other errors are left to the retry policy.
+// Interceptor turns a domain error with a permanent code, returned by an activity, into a failure that is not retried, and
+// drops its cause. All other errors are left to the retry policy.
 type Interceptor struct {
 	interceptor.WorkerInterceptorBase
 }
@@ -31,34 +32,34 @@ type inbound struct {
 
 func (i *inbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	result, err := i.Next.ExecuteActivity(ctx, in)
-	if e, ok := errors.AsType[*twtr.Error](err); ok && e.Code.Final() {
+	if e, ok := errors.AsType[*twtr.Error](err); ok && e.Code.Permanent() {
 		return nil, temporal.NewApplicationErrorWithOptions(e.Message, string(e.Code), temporal.ApplicationErrorOptions{
 			NonRetryable: true,
-			// That a name is taken is no fault of the worker: no warning in its log, no count in its metrics.
+			// A taken username is not the worker's fault: benign errors are neither logged as warnings nor counted as failures.
 			Category: temporal.ApplicationErrorCategoryBenign,
 		})
 	}
 	return result, err
 }
 
-// FromTemporal turns what a Temporal call returned into an error of the domain: a failed activity's into what the
-// activity returned, and a server or a worker that is away into [twtr.Unavailable].
+// FromTemporal turns an error of a Temporal call into an error of the domain: a failed activity's into what the activity
+// returned, and an unavailable or overloaded server or worker into [twtr.Unavailable].
 func FromTemporal(err error) error {
 	if err == nil {
 		return nil
 	}
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok && failure.NonRetryable() {
-		if code := twtr.Code(failure.Type()); code.Final() {
+		if code := twtr.Code(failure.Type()); code.Permanent() {
 			return &twtr.Error{Code: code, Message: failure.Message()}
 		}
 	}
-	if away(err) {
+	if isUnavailable(err) || isUpdateLimit(err) {
 		return &twtr.Error{Code: twtr.Unavailable, Message: "the service is busy or starting", Err: err}
 	}
 	return err
 }
 
-func away(err error) bool {
+func isUnavailable(err error) bool {
 	// The update error doesn't wrap the context's.
 	if _, ok := errors.AsType[*client.WorkflowUpdateServiceTimeoutOrCanceledError](err); ok {
 		return true
@@ -68,11 +69,18 @@ func away(err error) bool {
 	}
 	var (
 		unavailable *serviceerror.Unavailable
-		exhausted   *serviceerror.ResourceExhausted
+		exhausted   *serviceerror.ResourceExhausted // also of too many updates in flight
 		late        *serviceerror.DeadlineExceeded
 		canceled    *serviceerror.Canceled
-		unfinished  *serviceerror.WorkflowNotReady
+		notReady    *serviceerror.WorkflowNotReady
 	)
 	return errors.As(err, &unavailable) || errors.As(err, &exhausted) || errors.As(err, &late) ||
-		errors.As(err, &canceled) || errors.As(err, &unfinished)
+		errors.As(err, &canceled) || errors.As(err, &notReady)
+}
+
+// isUpdateLimit reports whether a workflow run has had as many updates as the server allows. That passes: the run ends, or
+// continues as new, as soon as its handlers have finished. The server gives no other sign of it than the message.
+func isUpdateLimit(err error) bool {
+	precondition, ok := errors.AsType[*serviceerror.FailedPrecondition](err)
+	return ok && strings.Contains(precondition.Message, "limit on the total number of distinct updates")
 }

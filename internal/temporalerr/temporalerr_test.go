@@ -1,4 +1,4 @@
-package crossing_test
+package temporalerr_test
 
 import (
 	"context"
@@ -15,14 +15,14 @@ import (
 	"go.temporal.io/sdk/worker"
 
 	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/internal/crossing"
+	"github.com/twtr-dev/twtr/internal/temporalerr"
 )
 
-// cross has an activity fail with err, and returns what the workflow's caller would get.
+// cross runs an activity that fails with err, and returns the error that the caller of its workflow gets.
 func cross(err error) error {
 	var suite testsuite.WorkflowTestSuite
 	env := suite.NewTestActivityEnvironment()
-	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&crossing.Interceptor{}}})
+	env.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}}})
 	fail := func(context.Context) error { return err }
 	env.RegisterActivity(fail)
 	_, err = env.ExecuteActivity(fail)
@@ -35,28 +35,32 @@ func TestADomainErrorCrossesWithCodeAndMessageAndWithoutItsCause(t *testing.T) {
 	require.True(t, ok)
 	require.True(t, application.NonRetryable())
 	require.NotContains(t, failure.Error(), "SECRET")
-	require.Equal(t, &twtr.Error{Code: twtr.Conflict, Message: "username ann is taken"}, crossing.FromTemporal(failure))
+	require.Equal(t, &twtr.Error{Code: twtr.Conflict, Message: "username ann is taken"}, temporalerr.FromTemporal(failure))
 }
 
-func TestAllOtherErrorsAreTriedAgain(t *testing.T) {
+func TestAllOtherErrorsAreRetried(t *testing.T) {
 	for _, err := range []error{errors.New("broken"), &twtr.Error{Code: twtr.Unavailable, Message: "the store does not answer"}} {
 		application, ok := errors.AsType[*temporal.ApplicationError](cross(err))
 		require.True(t, ok)
 		require.False(t, application.NonRetryable())
-		require.Equal(t, twtr.Internal, twtr.ErrorCode(crossing.FromTemporal(application)))
+		require.Equal(t, twtr.Internal, twtr.ErrorCode(temporalerr.FromTemporal(application)))
 	}
 }
 
-func TestAServerOrWorkerThatIsAwayIsUnavailable(t *testing.T) {
+func TestAnUnavailableServerOrWorkerIsUnavailable(t *testing.T) {
 	for _, err := range []error{
 		client.NewWorkflowUpdateServiceTimeoutOrCanceledError(context.DeadlineExceeded),
 		context.DeadlineExceeded,
 		serviceerror.NewUnavailable("x"),
 		&serviceerror.ResourceExhausted{},
 		serviceerror.NewDeadlineExceeded("x"),
+		// As the server words it; see service/history/workflow/update/registry.go of go.temporal.io/server.
+		serviceerror.NewFailedPrecondition("The limit on the total number of distinct updates in this workflow has been reached (2000). Make sure …"),
 	} {
-		require.Equal(t, twtr.Unavailable, twtr.ErrorCode(crossing.FromTemporal(fmt.Errorf("call: %w", err))), "%T", err)
+		require.Equal(t, twtr.Unavailable, twtr.ErrorCode(temporalerr.FromTemporal(fmt.Errorf("call: %w", err))), "%T", err)
 	}
-	require.NoError(t, crossing.FromTemporal(nil))
-	require.Equal(t, twtr.Internal, twtr.ErrorCode(crossing.FromTemporal(serviceerror.NewInvalidArgument("x"))))
+	require.NoError(t, temporalerr.FromTemporal(nil))
+	for _, err := range []error{serviceerror.NewInvalidArgument("x"), serviceerror.NewFailedPrecondition("x")} {
+		require.Equal(t, twtr.Internal, twtr.ErrorCode(temporalerr.FromTemporal(err)), "%T", err)
+	}
 }

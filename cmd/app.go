@@ -1,0 +1,274 @@
+package cmd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/worker"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/activities"
+	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/internal/health"
+	"github.com/twtr-dev/twtr/internal/seal"
+	"github.com/twtr-dev/twtr/internal/telemetry"
+	"github.com/twtr-dev/twtr/internal/temporalclient"
+	"github.com/twtr-dev/twtr/workers"
+	"github.com/twtr-dev/twtr/workflows"
+)
+
+// App is what the API and the workers of a process share: the log, the metrics and the connections.
+type App struct {
+	log      *slog.Logger
+	metrics  *telemetry.Metrics
+	store    twtr.Store
+	temporal client.Client
+}
+
+// Connect opens the store and connects to Temporal, at temporalAddr or, if that is empty, where the TEMPORAL_* settings
+// say. The log is written to logs, one JSON object per line.
+func Connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer) (*App, error) {
+	a := &App{log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: c.LogLevel}))}
+	var err error
+	if a.metrics, err = telemetry.New(); err != nil {
+		return nil, err
+	}
+	options, err := temporalclient.Options(temporalAddr, a.log, a.metrics.Temporal())
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if a.store, err = c.Store.open(ctx); err != nil {
+		return nil, err
+	}
+	if a.temporal, err = temporalclient.Dial(ctx, options, workflows.SearchAttributes); err != nil {
+		a.store.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+// Close closes the connections.
+func (a *App) Close() {
+	a.temporal.Close()
+	a.store.Close()
+}
+
+// HTTPDrain bounds how long the API waits for requests in flight when it stops; their own timeout is shorter.
+const HTTPDrain = 8 * time.Second
+
+// ServeAPI serves HTTP requests until ctx ends, and then lets those in flight finish.
+func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
+	handler, err := api.New(api.Config{
+		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics,
+		AuthKeys: c.AuthKeys, SealKey: c.SealKey, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
+	})
+	if err != nil {
+		return err
+	}
+	return a.serveHTTP(ctx, "API", c.Addr, handler)
+}
+
+// serveHTTP serves requests on an address until ctx ends, and then lets those in flight finish.
+func (a *App) serveHTTP(ctx context.Context, server, addr string, handler http.Handler) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return fmt.Errorf("%s: %w", server, err)
+	}
+	s := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      15 * time.Second, // longer than a request's timeout
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+	}
+	a.log.InfoContext(ctx, "listening", "server", server, "addr", listener.Addr().String())
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := s.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-ctx.Done()
+		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), HTTPDrain)
+		defer cancel()
+		return s.Shutdown(drain)
+	})
+	return g.Wait()
+}
+
+// RunWorkers polls the task queues of those domains until ctx ends, and then lets what is in flight finish, or hands it over.
+func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string) error {
+	sealer, err := seal.New(c.SealKey)
+	if err != nil {
+		return err
+	}
+	worker.SetStickyWorkflowCacheSize(c.CachedWorkflows) // of the whole process
+	rate := activities.NewRate(c.FeedRowsPerSecond)
+	deps := workers.Dependencies{
+		Store: a.store, Unseal: sealer.Unseal,
+		Feeds: activities.FeedsConfig{MaxItems: c.MaxFeedItems, Rate: rate},
+	}
+	all := make([]worker.Worker, len(domains)) // all are made before any is started
+	for i, domain := range domains {
+		if all[i], err = workers.New(a.temporal, domain, c.Options, deps); err != nil {
+			return usageError{err}
+		}
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	for i, w := range all {
+		g.Go(func() error {
+			a.log.InfoContext(ctx, "worker starting", "domain", domains[i])
+			// Run, not Start: it returns when Temporal refuses this worker for good. Then the process ends; it would
+			// otherwise look healthy and do nothing.
+			stop := make(chan any)
+			defer context.AfterFunc(ctx, func() { close(stop) })()
+			if err := w.Run(stop); err != nil {
+				return fmt.Errorf("worker %s: %w", domains[i], err)
+			}
+			return nil
+		})
+	}
+	if c.Addr != "" {
+		g.Go(func() error { return a.serveHTTP(ctx, "worker health", c.Addr, a.health()) })
+	}
+	if c.settings != nil {
+		g.Go(func() error {
+			c.settings.reload(ctx, reloadEvery, a.log, func(c Config) { rate.Set(c.Workers.FeedRowsPerSecond) })
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// health serves the probes and the metrics of a worker process.
+func (a *App) health() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := health.Ready(r.Context(), a.store, a.temporal); err != nil {
+			dependency := health.Dependency(err)
+			a.log.WarnContext(r.Context(), "dependency unavailable", "dependency", dependency, "error", err)
+			http.Error(w, dependency+" is unavailable", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, "ready")
+	})
+	mux.Handle("GET /metrics", a.metrics.Handler())
+	return mux
+}
+
+func apiCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "api",
+		Short: "Serve the HTTP API",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := s.Parse("http.addr", "auth.keys", "seal.key")
+			if err != nil {
+				return err
+			}
+			return connected(c, config, func(a *App) error { return a.ServeAPI(c.Context(), config.API) })
+		},
+	}
+}
+
+func workerCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:       "worker DOMAIN|all",
+		Short:     "Run the worker of one domain's task queue, or of all",
+		Args:      usageArgs(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
+		ValidArgs: append(workers.Domains(), "all"),
+		RunE: func(c *cobra.Command, domains []string) error {
+			config, err := s.Parse("seal.key")
+			if err != nil {
+				return err
+			}
+			if domains[0] == "all" {
+				domains = workers.Domains()
+			}
+			return connected(c, config, func(a *App) error { return a.RunWorkers(c.Context(), config.Workers, domains...) })
+		},
+	}
+}
+
+// connected connects, calls run, and closes the connections.
+func connected(c *cobra.Command, config Config, run func(*App) error) error {
+	a, err := Connect(c.Context(), config, "", c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return run(a)
+}
+
+// usageArgs makes the error of a wrong argument a usage error.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError{fmt.Errorf("%w; usage: %s", err, c.UseLine())}
+		}
+		return nil
+	}
+}
+
+func healthcheckCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "healthcheck",
+		Short: "Check that the API or the worker on this machine is alive; exits 0 if it is",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := s.Parse()
+			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(c.Context(), 3*time.Second)
+			defer cancel()
+			// A container runs one of the two, and its image's health check does not know which.
+			err = checkHealth(ctx, config.API.Addr)
+			if err == nil || config.Workers.Addr == "" {
+				return err
+			}
+			if workerErr := checkHealth(ctx, config.Workers.Addr); workerErr != nil {
+				return fmt.Errorf("%w; %w", err, workerErr)
+			}
+			return nil
+		},
+	}
+}
+
+// checkHealth returns nil if a process on this machine that listens on addr is alive.
+func checkHealth(ctx context.Context, addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return err
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s responds %s", request.URL, response.Status)
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package cmd
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.temporal.io/sdk/worker"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/store/cassandra"
+	"github.com/twtr-dev/twtr/workers"
+)
+
+// Config is what the settings say, parsed and checked.
+type Config struct {
+	Store    StoreConfig
+	API      APIConfig
+	Workers  WorkersConfig
+	LogLevel slog.Level
+}
+
+// StoreConfig says which store to use and where it is.
+type StoreConfig struct {
+	Engine     string // sqlite or cassandra
+	SQLitePath string
+	Cassandra  cassandra.Config
+}
+
+// APIConfig configures the API.
+type APIConfig struct {
+	Addr           string // to listen on
+	TrustedProxies []string
+	AuthKeys       []api.Key
+	SealKey        string
+	RateLimits     api.RateLimits
+}
+
+// WorkersConfig configures the workers of one process.
+type WorkersConfig struct {
+	Addr              string // of /healthz, /readyz and /metrics; empty: none
+	SealKey           string
+	MaxFeedItems      int
+	FeedRowsPerSecond int // 0: no limit
+	CachedWorkflows   int
+	Options           workers.Options
+
+	settings *Settings // to read FeedRowsPerSecond again
+}
+
+// minFeedItems is the smallest feed: a follow puts so many tweets into it.
+const minFeedItems = twtr.BackfillTweets
+
+// Parse checks all settings and returns them typed. Those that are required must be set. Of several wrong settings it
+// reports the first one of the list.
+func (s *Settings) Parse(required ...string) (Config, error) {
+	c := Config{}
+	c.Workers.settings = s
+	for _, row := range settings {
+		value := s.get(row.key)
+		if value == "" && slices.Contains(required, row.key) {
+			return Config{}, usageError{fmt.Errorf("%s is not set (%s): %s", row.key, row.env(), row.help)}
+		}
+		if err := row.parse(&c, value); err != nil {
+			return Config{}, usageError{fmt.Errorf("%s %w", row.key, err)}
+		}
+	}
+	if err := c.check(); err != nil {
+		return Config{}, usageError{err}
+	}
+	return c, nil
+}
+
+// check looks at settings that depend on each other.
+func (c *Config) check() error {
+	tls, version := c.Store.Cassandra.TLS, c.Workers.Options.Version
+	switch {
+	case (tls.CertFile == "") != (tls.KeyFile == ""):
+		return errors.New("cassandra.tls_cert and cassandra.tls_key must be set together, or neither")
+	case !tls.Enabled && (tls.CAFile != "" || tls.CertFile != ""):
+		return errors.New("cassandra.tls_ca, cassandra.tls_cert and cassandra.tls_key need cassandra.tls to be true")
+	case (version.DeploymentName == "") != (version.BuildID == ""):
+		return errors.New("worker.deployment_name and worker.build_id must be set together, or neither")
+	}
+	return nil
+}
+
+// parser writes a setting into the configuration. Its error continues a sentence that begins with the setting's key.
+type parser func(c *Config, value string) error
+
+func text(field func(*Config) *string) parser {
+	return func(c *Config, value string) error {
+		*field(c) = value
+		return nil
+	}
+}
+
+func list(field func(*Config) *[]string) parser {
+	return func(c *Config, value string) error {
+		if *field(c) = words(value); len(*field(c)) == 0 {
+			return errors.New("must not be empty")
+		}
+		return nil
+	}
+}
+
+func number(least int, field func(*Config) *int) parser {
+	return func(c *Config, value string) error {
+		n, err := strconv.Atoi(value)
+		if err != nil || n < least {
+			return fmt.Errorf("must be a whole number of at least %d, not %q", least, value)
+		}
+		*field(c) = n
+		return nil
+	}
+}
+
+func boolean(field func(*Config) *bool) parser {
+	return func(c *Config, value string) (err error) {
+		if *field(c), err = strconv.ParseBool(value); err != nil {
+			return fmt.Errorf("must be true or false, not %q", value)
+		}
+		return nil
+	}
+}
+
+// file is one that must exist, unless it is empty.
+func file(field func(*Config) *string) parser {
+	return func(c *Config, value string) error {
+		*field(c) = value
+		if value == "" {
+			return nil
+		}
+		if _, err := os.Stat(value); err != nil {
+			return fmt.Errorf("must be a file: %w", err)
+		}
+		return nil
+	}
+}
+
+// address is one to listen on, or empty.
+func address(field func(*Config) *string) parser {
+	return func(c *Config, value string) error {
+		*field(c) = value
+		if value == "" {
+			return nil
+		}
+		if _, _, err := net.SplitHostPort(value); err != nil {
+			return fmt.Errorf("must be host:port or :port, not %q", value)
+		}
+		return nil
+	}
+}
+
+func parseEngine(c *Config, value string) error {
+	if _, ok := engines[value]; !ok {
+		return fmt.Errorf("must be sqlite or cassandra, not %q", value)
+	}
+	c.Store.Engine = value
+	return nil
+}
+
+func parseProxies(c *Config, value string) error {
+	c.API.TrustedProxies = words(value)
+	for _, proxy := range c.API.TrustedProxies {
+		_, addrErr := netip.ParseAddr(proxy)
+		_, prefixErr := netip.ParsePrefix(proxy)
+		if addrErr != nil && prefixErr != nil {
+			return fmt.Errorf("must be addresses or networks like 10.0.0.0/8, not %q", proxy)
+		}
+	}
+	return nil
+}
+
+func parseAuthKeys(c *Config, value string) error {
+	for _, word := range words(value) {
+		key, err := api.ParseKey(word)
+		if err != nil {
+			return fmt.Errorf("is wrong: %w", err)
+		}
+		if slices.ContainsFunc(c.API.AuthKeys, func(other api.Key) bool { return other.ID == key.ID }) {
+			return fmt.Errorf("has two keys with the kid %q", key.ID)
+		}
+		c.API.AuthKeys = append(c.API.AuthKeys, key)
+	}
+	return nil
+}
+
+func parseSealKey(c *Config, value string) error {
+	if value != "" && len(value) < 32 {
+		return fmt.Errorf("must have at least 32 bytes, not %d", len(value))
+	}
+	c.API.SealKey, c.Workers.SealKey = value, value
+	return nil
+}
+
+func parseDeploymentName(c *Config, value string) error {
+	if strings.ContainsAny(value, ".:") { // Temporal would refuse each of the worker's polls
+		return fmt.Errorf("must not contain . or :, unlike %q", value)
+	}
+	c.Workers.Options.Version = worker.WorkerDeploymentVersion{DeploymentName: value}
+	return nil
+}
+
+func parseLogLevel(c *Config, value string) error {
+	if err := c.LogLevel.UnmarshalText([]byte(value)); err != nil {
+		return fmt.Errorf("must be debug, info, warn or error, not %q", value)
+	}
+	return nil
+}

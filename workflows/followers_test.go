@@ -1,0 +1,247 @@
+package workflows_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/temporal"
+	"go.temporal.io/sdk/workflow"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/activities"
+	"github.com/twtr-dev/twtr/workflows"
+)
+
+// followed runs bob's and ann's workflow with requests that come at the same time.
+func (e *env) followed(after time.Duration, unfollow ...bool) []*result {
+	e.t.Helper()
+	results := e.requests(after, unfollow...)
+	require.NoError(e.t, e.follow(bobAndAnn))
+	return results
+}
+
+func TestAFollowIsStoredCountedAndBackfilled(t *testing.T) {
+	e := newEnv(t)
+	old := e.tweet(start.Add(-time.Hour))
+	e.requireDone(e.followed(0, false, false)...)
+	e.next()
+	e.requireDone(e.followed(0, false)...)
+	require.True(t, e.follows())
+	require.Equal(t, []uuid.UUID{old.ID}, e.feed())
+	require.Equal(t, 1, e.followers())
+	require.Equal(t, 1, e.store.calls["PutFollow"], "the same request again writes nothing")
+}
+
+func TestAnUnfollowSweepsTheFeedAgainAfterDeliveriesThatAreInFlight(t *testing.T) {
+	e := newEnv(t)
+	e.request(0, false)
+	require.NoError(t, e.follow(bobAndAnn))
+	e.next()
+	e.tweet(start, "bob")
+	unfollowed := e.request(0, true)
+	e.RegisterDelayedCallback(func() { e.tweet(start.Add(time.Second), "bob") }, 3*time.Second) // read the edge before
+	require.NoError(t, e.follow(bobAndAnn))
+	e.requireDone(unfollowed)
+	require.False(t, e.follows())
+	require.Empty(t, e.feed())
+	require.Zero(t, e.followers())
+}
+
+func TestTheLastRequestToArriveWinsWhateverTheClocksSay(t *testing.T) {
+	future := start.Add(10 * time.Second)
+	for _, follows := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the store has follows=%t of the future", follows), func(t *testing.T) {
+			e := newEnv(t)
+			edge := twtr.Follow{Follower: "bob", Followee: "ann", At: future}
+			if follows {
+				require.NoError(t, e.store.Store.PutFollow(t.Context(), edge))
+			} else {
+				require.NoError(t, e.store.Store.DeleteFollow(t.Context(), edge))
+			}
+			done := e.request(0, follows) // the opposite
+			require.NoError(t, e.follow(bobAndAnn))
+			e.requireDone(done)
+			require.Equal(t, !follows, e.follows())
+		})
+	}
+}
+
+func TestARequestDuringTheWriteOfAnotherIsWrittenNext(t *testing.T) {
+	e := newEnv(t)
+	e.store.before = unavailable("PutFollow", 10) // longer than the local activity retries
+	followed, unfollowed := e.request(0, false), e.request(3*time.Second, true)
+	require.NoError(t, e.follow(bobAndAnn))
+	e.requireDone(followed, unfollowed)
+	require.False(t, e.follows())
+	require.Empty(t, e.feed())
+	require.Zero(t, e.followers())
+}
+
+func TestOfManyRequestsAtOnceTheNewestIsWrittenAndAllGetAResponse(t *testing.T) {
+	e := newEnv(t)
+	unfollow := make([]bool, 101)
+	for i := range unfollow {
+		unfollow[i] = i%2 == 1
+	}
+	e.requireDone(e.followed(0, unfollow...)...)
+	require.True(t, e.follows())
+	require.Equal(t, 1, e.followers())
+}
+
+func TestAFollowBetweenTheTwoSweepsKeepsTheFeed(t *testing.T) {
+	e := newEnv(t)
+	tweet := e.tweet(start.Add(-time.Hour), "bob")
+	require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start.Add(-time.Minute)}))
+	unfollowed, followed := e.request(0, true), e.request(2*time.Second, false)
+	require.NoError(t, e.follow(bobAndAnn))
+	e.requireDone(unfollowed, followed)
+	require.True(t, e.follows())
+	require.Equal(t, []uuid.UUID{tweet.ID}, e.feed())
+	require.Equal(t, 2, e.store.calls["DeleteFeedItems"], "the second sweep of the unfollow is not left out")
+}
+
+func TestTweetsOfAnAPIServerWhoseClockIsAheadFollowTheEdge(t *testing.T) {
+	e := newEnv(t)
+	tweet := e.tweet(start.Add(65*time.Minute), "bob")
+	require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start.Add(-time.Minute)}))
+	for i := range 3 { // runs of their own, which know of each other by the store alone
+		e.next()
+		e.request(0, true)
+		require.NoError(t, e.follow(bobAndAnn))
+		require.Empty(t, e.feed(), "unfollow %d", i)
+		e.next()
+		e.request(0, false)
+		require.NoError(t, e.follow(bobAndAnn))
+		require.Equal(t, []uuid.UUID{tweet.ID}, e.feed(), "follow %d", i)
+	}
+	e.next() // and in one run
+	for i := range 6 {
+		e.request(time.Duration(i)*2*time.Second, i%2 == 0)
+	}
+	require.NoError(t, e.follow(bobAndAnn))
+	require.Equal(t, []uuid.UUID{tweet.ID}, e.feed())
+}
+
+func TestWhoFollowsTooManyIsRefusedAndNothingIsWritten(t *testing.T) {
+	e := newEnv(t)
+	e.store.before = func(method string, _ int) error {
+		if method == "CountFollowings" {
+			return errPermanent
+		}
+		return nil
+	}
+	refused := e.request(0, false)
+	require.NoError(t, e.follow(bobAndAnn))
+	require.ErrorContains(t, refused.err, "broken for good")
+	e.store.before = nil
+
+	for i := range twtr.MaxFollowings {
+		require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: fmt.Sprintf("star-%d", i), At: start}))
+	}
+	e.next()
+	refused = e.request(0, false)
+	require.NoError(t, e.follow(bobAndAnn))
+	failure := new(temporal.ApplicationError)
+	require.ErrorAs(t, refused.err, &failure)
+	require.Equal(t, string(twtr.Invalid), failure.Type())
+	require.Contains(t, failure.Message(), "5000 users")
+	require.False(t, e.follows())
+
+	e.next()
+	star := workflows.FollowInput{Follower: "bob", Followee: "star-7"}
+	followed := e.request(0, false)
+	require.NoError(t, e.follow(star))
+	e.requireDone(followed) // whom bob follows already
+}
+
+func TestAPermanentErrorOfWhatFollowsEndsTheRunAfterItsResponses(t *testing.T) {
+	for _, method := range []string{"DeleteFeedItems", "PutFeedItems", "CountFollowers"} {
+		t.Run(method, func(t *testing.T) {
+			e := newEnv(t)
+			require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start.Add(-time.Minute)}))
+			e.tweet(start.Add(-time.Hour), "bob")
+			e.store.before = func(called string, _ int) error {
+				if called == method {
+					return errPermanent
+				}
+				return nil
+			}
+			responses := e.requests(0, true)
+			if method == "PutFeedItems" { // a backfill
+				responses = append(responses, e.request(time.Second, false))
+			}
+			require.ErrorContains(t, e.follow(bobAndAnn), "broken for good")
+			e.requireDone(responses...)
+		})
+	}
+}
+
+func TestACanceledRunEnds(t *testing.T) {
+	for _, at := range []time.Duration{0, time.Second, 3 * time.Second, 6 * time.Second} {
+		t.Run(at.String(), func(t *testing.T) {
+			e := newEnv(t)
+			require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start.Add(-time.Minute)}))
+			e.store.before = unavailable("DeleteFollow", 12)
+			e.request(0, true)
+			e.RegisterDelayedCallback(e.CancelWorkflow, at)
+			require.True(t, temporal.IsCanceledError(errors.Unwrap(e.follow(bobAndAnn))))
+		})
+	}
+}
+
+func TestALongRunContinuesAsNewAndLosesNothing(t *testing.T) {
+	e := newEnv(t)
+	require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start.Add(-time.Minute)}))
+	tweet := e.tweet(start.Add(-time.Hour), "bob")
+	var all []*result
+	for i := range 101 {
+		all = append(all, e.request(time.Duration(i)*time.Millisecond, i%2 == 0))
+	}
+	e.RegisterDelayedCallback(func() { e.SetContinueAsNewSuggested(true) }, 100*time.Millisecond)
+	var next *workflow.ContinueAsNewError
+	require.ErrorAs(t, e.follow(bobAndAnn), &next)
+	answered := 0
+	for _, r := range all {
+		if r.done {
+			require.NoError(t, r.err)
+			answered++
+		}
+	}
+	require.GreaterOrEqual(t, answered, 99)
+
+	var in workflows.FollowInput
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
+	require.NotNil(t, in.Unfinished)
+	require.True(t, in.Unfinished.SweepAgain)
+	e.next()
+	followed := e.request(time.Second, false)
+	late := e.tweet(start.Add(-2*time.Hour), "bob")
+	require.NoError(t, e.follow(in))
+	e.requireDone(followed)
+	require.True(t, e.follows())
+	require.Equal(t, []uuid.UUID{tweet.ID, late.ID}, e.feed())
+	require.Equal(t, 1, e.followers())
+}
+
+func TestAStormOfFollowsIsCountedAtItsEnd(t *testing.T) {
+	for storm, scans := range map[time.Duration]int{0: 1, 20 * time.Second: 1, 100 * time.Second: 4} {
+		t.Run(storm.String(), func(t *testing.T) {
+			e := newEnv(t)
+			require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start}))
+			for at := time.Duration(0); at <= storm; at += 2 * time.Second {
+				e.RegisterDelayedCallback(func() { e.SignalWorkflow(workflows.CountChanged, nil) }, at)
+			}
+			bucket := activities.Bucket{Username: "ann", Bucket: twtr.FollowerBucket("bob")}
+			e.ExecuteWorkflow(workflows.CountFollowers, workflows.CountFollowersInput{Bucket: bucket})
+			require.NoError(t, e.GetWorkflowError())
+			require.Equal(t, scans, e.store.calls["CountFollowers"])
+			require.Equal(t, 1, e.followers())
+			require.WithinDuration(t, start.Add(storm), e.Now(), 5*time.Second)
+		})
+	}
+}
