@@ -67,9 +67,9 @@ func (a *Followers) RemoveFollow(ctx context.Context, f twtr.Follow) error {
 	return a.Store.DeleteFollow(ctx, f)
 }
 
-// largeBucket is the number of followers from which on a bucket is not counted at each change: reading it takes some
-// milliseconds.
-const largeBucket = 2000
+// largeBucket is the number of followers from which on a bucket is not counted at each change: reading it would slow the follows
+// of a user who gains many.
+const largeBucket = 500
 
 // Recount counts the followers in the bucket or, if the bucket is large or is being counted elsewhere at the same time,
 // requests a count.
