@@ -44,13 +44,12 @@ type Edge struct {
 
 // ReadEdge returns what the store has of the pair.
 func (a *Followers) ReadEdge(ctx context.Context, p Pair) (e Edge, err error) {
-	switch _, err := a.Store.Follow(ctx, p.Follower, p.Followee); {
-	case err == nil:
-		e.Follows = true
-	case twtr.ErrorCode(err) != twtr.NotFound:
-		return e, err
+	f, err := a.Store.Follow(ctx, p.Follower, p.Followee)
+	e.Follows, e.At = err == nil, f.At // an edge that is there is later than every removal of it
+	if twtr.ErrorCode(err) == twtr.NotFound {
+		e.At, err = a.Store.FollowChanged(ctx, p.Follower, p.Followee)
 	}
-	if e.At, err = a.Store.FollowChanged(ctx, p.Follower, p.Followee); err != nil {
+	if err != nil {
 		return e, err
 	}
 	e.Followings, err = a.Store.CountFollowings(ctx, p.Follower)
