@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -37,6 +38,10 @@ var harmless = map[string]bool{
 		"https://github.com/temporalio/temporal/blob/main/docs/architecture/nexus.md#enabling-nexus.": true,
 }
 
+// notAcquired is the error of a shard that the server is still acquiring. A queue that is read at that moment logs it as an error,
+// and is read again.
+const notAcquired = "shard status unknown"
+
 func newLogger(to *slog.Logger, level slog.Leveler) *logger {
 	if to == nil {
 		to = slog.New(slog.DiscardHandler)
@@ -68,7 +73,14 @@ func (l *logger) log(level slog.Level, msg string, tags []tag.Tag) {
 
 func (l *logger) Debug(msg string, tags ...tag.Tag) { l.log(slog.LevelDebug, msg, tags) }
 func (l *logger) Info(msg string, tags ...tag.Tag)  { l.log(slog.LevelInfo, msg, tags) }
-func (l *logger) Error(msg string, tags ...tag.Tag) { l.log(slog.LevelError, msg, tags) }
+
+func (l *logger) Error(msg string, tags ...tag.Tag) {
+	level := slog.LevelError
+	if slices.ContainsFunc(tags, func(t tag.Tag) bool { return t.Value() == notAcquired }) {
+		level = slog.LevelDebug
+	}
+	l.log(level, msg, tags)
+}
 
 func (l *logger) Warn(msg string, tags ...tag.Tag) {
 	level := slog.LevelWarn

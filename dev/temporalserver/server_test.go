@@ -3,6 +3,7 @@ package temporalserver
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -23,6 +24,7 @@ import (
 	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"go.temporal.io/sdk/workflow"
+	"go.temporal.io/server/common/log/tag"
 
 	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
 )
@@ -243,6 +245,15 @@ func TestOnlyWarningsAreLoggedUnlessAskedFor(t *testing.T) {
 	start(t, Options{Logger: slog.New(slog.NewTextHandler(&warnings, nil))}).Stop()
 	require.Contains(t, all.String(), "level=INFO")
 	require.Empty(t, warnings.String(), "a start logs no warnings")
+}
+
+func TestAShardThatIsStillBeingAcquiredIsNoErrorInTheLog(t *testing.T) {
+	var out written
+	l := newLogger(slog.New(slog.NewTextHandler(&out, nil)), nil)
+	l.Error("Queue reader unable to retrieve tasks", tag.Error(errors.New("shard status unknown")))
+	require.Empty(t, out.String())
+	l.Error("Queue reader unable to retrieve tasks", tag.Error(errors.New("disk I/O error")))
+	require.Contains(t, out.String(), "disk I/O error")
 }
 
 func TestASearchAttributeIsAddedAtRunTime(t *testing.T) {
