@@ -3,6 +3,7 @@ package twtr
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // Code is the kind of an [Error]. The API maps each code to one HTTP status. A Temporal activity that fails with a
@@ -18,6 +19,8 @@ const (
 	WrongMethod     Code = "wrong-method"      // the resource exists, the method doesn't
 	Conflict        Code = "conflict"          // another user or request came first
 	TooLarge        Code = "too-large"         // the request exceeds a size limit
+	Unsupported     Code = "unsupported"       // the body's encoding is none that twtr reads
+	TooSlow         Code = "too-slow"          // the request did not arrive in time
 	Invalid         Code = "invalid"           // well-formed, but breaks a rule
 	TooManyRequests Code = "too-many-requests" // rate limited
 	Unavailable     Code = "unavailable"       // a dependency is unavailable; a retry may succeed
@@ -27,7 +30,7 @@ const (
 // Permanent reports whether a retry cannot succeed.
 func (c Code) Permanent() bool {
 	switch c {
-	case Malformed, Unauthenticated, Forbidden, NotFound, WrongMethod, Conflict, TooLarge, Invalid:
+	case Malformed, Unauthenticated, Forbidden, NotFound, WrongMethod, Conflict, TooLarge, Unsupported, Invalid:
 		return true
 	}
 	return false
@@ -37,8 +40,17 @@ func (c Code) Permanent() bool {
 type Error struct {
 	Code    Code
 	Message string
+	// Fields are the rules that fields of the request break, if that is the error. Message has all of them.
+	Fields []FieldError
 	// Err is the cause, for the log. It may contain details that a user must not see.
 	Err error
+}
+
+// FieldError is a rule that a field of a request breaks.
+type FieldError struct {
+	Field string `json:"field"`
+	// Message is a sentence that begins with the field's name.
+	Message string `json:"error"`
 }
 
 func (e *Error) Error() string {
@@ -53,6 +65,32 @@ func (e *Error) Unwrap() error { return e.Err }
 // Errorf makes an [Error] without a cause.
 func Errorf(code Code, format string, args ...any) error {
 	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// InvalidField makes an [Invalid] error; the rule continues a sentence that begins with the field's name.
+func InvalidField(field, rule string, args ...any) error {
+	message := field + " " + fmt.Sprintf(rule, args...)
+	return &Error{Code: Invalid, Message: message, Fields: []FieldError{{field, message}}}
+}
+
+// JoinInvalid returns one [Invalid] error that names every rule that is broken, nil if none is. Each of the errors is one of
+// [InvalidField], or nil.
+func JoinInvalid(errs ...error) error {
+	all := Error{Code: Invalid}
+	for _, err := range errs {
+		if e, ok := errors.AsType[*Error](err); ok {
+			all.Fields = append(all.Fields, e.Fields...)
+		}
+	}
+	if len(all.Fields) == 0 {
+		return nil
+	}
+	sentences := make([]string, len(all.Fields))
+	for i, f := range all.Fields {
+		sentences[i] = f.Message
+	}
+	all.Message = strings.Join(sentences, "; ")
+	return &all
 }
 
 // ErrorCode returns the code of the [Error] in err's chain, [Internal] if there is none, and "" for nil.

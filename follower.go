@@ -20,7 +20,7 @@ func (f Follow) Validate() error {
 		return err
 	}
 	if f.Followee == f.Follower {
-		return Errorf(Invalid, "followingUsername must not be your own name")
+		return InvalidField("followingUsername", "must not be your own name")
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ var mayImport = []struct {
 	imports []string
 }{
 	{".", []string{
-		"github.com/google/uuid",
+		"github.com/google/uuid", "golang.org/x/text/unicode/norm",
 	}},
 	{"./activities", []string{
 		".",
@@ -34,7 +34,7 @@ var mayImport = []struct {
 	}},
 	{"./workers", []string{
 		".", "./activities", "./workflows", "./internal/...",
-		"go.temporal.io/sdk/...", "golang.org/x/time/rate",
+		"go.temporal.io/api/...", "go.temporal.io/sdk/...", "github.com/google/uuid", "golang.org/x/sync/errgroup", "golang.org/x/time/rate",
 	}},
 	{"./api", []string{
 		".", "./workflows", "./internal/...",
@@ -42,8 +42,9 @@ var mayImport = []struct {
 		"go.temporal.io/api/...", "go.temporal.io/sdk/client", "go.temporal.io/sdk/converter",
 		"go.temporal.io/sdk/workflow", // for the type of a workflow, in a typed start
 		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/metric",
-		"github.com/google/uuid", "github.com/hashicorp/golang-lru", "github.com/throttled/throttled/v2/...", "golang.org/x/crypto/argon2", "golang.org/x/sync/errgroup",
-		"github.com/swaggest/swgui/v5/static",
+		"github.com/google/uuid", "github.com/hashicorp/golang-lru", "github.com/throttled/throttled/v2/...", "github.com/trustelem/zxcvbn/frequency",
+		"golang.org/x/crypto/argon2", "golang.org/x/sync/errgroup",
+		"github.com/rs/cors", "github.com/swaggest/swgui/v5/static",
 	}},
 	{"./api/apitest", []string{
 		"github.com/getkin/kin-openapi/...",

@@ -16,11 +16,13 @@ import (
 type Store interface {
 	UserStore
 	SessionStore
+	LoginStore
 	IdempotencyStore
 	TweetStore
 	DeliveryStore
 	FollowStore
 	FeedStore
+	ErasureStore
 
 	// Ping returns nil if the engine answers.
 	Ping(ctx context.Context) error
@@ -31,25 +33,57 @@ type Store interface {
 // UserStore keeps the users.
 type UserStore interface {
 	// CreateUser stores a new user. Of several concurrent calls for one name exactly one succeeds, the others return
-	// [Conflict]. Repeating the winning call returns nil: the caller is recognized by its salted password hash.
+	// [Conflict]. Repeating the winning call returns nil, as long as the password is the same: the caller is recognized by its
+	// salted hash. The name of a retired user is taken until it is released, and then free for users whose CreatedAt is not
+	// before the release.
 	CreateUser(ctx context.Context, u User) error
-	// User returns the user of that name, or [NotFound].
+	// User returns the user of that name, or [NotFound] if there is none, or a retired one.
 	User(ctx context.Context, username string) (User, error)
+	// SetPassword replaces the user's password hash if it is the old one. It returns [Conflict] if it is neither the old nor
+	// the new one, and [NotFound] if there is no such user.
+	SetPassword(ctx context.Context, username, oldHash, newHash string) error
+	// RetireUser removes the user's e-mail address, display name and password hash, and keeps the name taken. For a name that
+	// has no user, or a retired one, it does nothing.
+	RetireUser(ctx context.Context, username string) error
+	// ReleaseUsername lets the name of a retired user be taken from that time on; of several times the earliest counts. For any
+	// other name it does nothing.
+	ReleaseUsername(ctx context.Context, username string, from time.Time) error
 }
 
 // SessionStore keeps the sessions.
 type SessionStore interface {
 	// CreateSession stores a new session until it expires.
 	CreateSession(ctx context.Context, s Session) error
-	// Session returns the session of that family, or [NotFound] if there is none or it has expired.
+	// Session returns the session of that family, or [NotFound] if there is none, or it has ended or expired.
 	Session(ctx context.Context, family uuid.UUID) (Session, error)
-	// RotateSession replaces the token hash and the expiry of a stored session if its token hash is spent. It returns
-	// [Conflict] if the stored hash is another one, so that of several clients that use one token exactly one succeeds, and
-	// [NotFound] if there is no such session or it has expired. Rotating to the hash that is stored already, as a retry
-	// does, returns nil.
+	// SessionsByUser returns up to limit of the user's sessions with families below before ([uuid.Nil]: the newest), newest
+	// first, without those that have ended or expired.
+	SessionsByUser(ctx context.Context, username string, before uuid.UUID, limit int) ([]Session, error)
+	// RotateSession replaces the token hash, RefreshedAt and ExpiresAt of a stored session if its token hash is spent. It
+	// returns [Conflict] if the stored hash is another one, so that of several clients that use one token exactly one succeeds,
+	// and [NotFound] if there is no such session, or it has ended or expired. Rotating to the hash that is stored already, as a
+	// retry does, returns nil and changes nothing.
 	RotateSession(ctx context.Context, spent []byte, s Session) error
-	// DeleteSession removes the session of that family, if there is one.
-	DeleteSession(ctx context.Context, family uuid.UUID) error
+	// EndSession ends the session of that family for good, whether it is there or not, and remembers for [EndedSessionsKept]
+	// that it ended at that time.
+	EndSession(ctx context.Context, family uuid.UUID, at time.Time) error
+	// EndedSessions returns the families of the sessions that ended at or after that time, as far as they are remembered; maybe
+	// also some that ended before. Those that end up to two minutes ahead of the clock of this process are among them.
+	EndedSessions(ctx context.Context, since time.Time) ([]uuid.UUID, error)
+}
+
+// LoginStore keeps what protects accounts from guessing.
+type LoginStore interface {
+	// LoginFailures returns what is stored for the source; a Count of 0, and a zero Last, if nothing is.
+	LoginFailures(ctx context.Context, username, source string) (LoginFailures, error)
+	// ReplaceLoginFailures replaces old, as it was read, for [LoginFailuresKept] after the Last of its replacement. It returns
+	// [Conflict] if something else is stored, so that of several callers that read the same exactly one succeeds. A Count of 0
+	// removes it.
+	ReplaceLoginFailures(ctx context.Context, old, replacement LoginFailures) error
+	// PutKnownSource remembers for [KnownSourceKept] that the account's owner logged in from that source.
+	PutKnownSource(ctx context.Context, username, source string) error
+	// KnownSource reports whether that is remembered.
+	KnownSource(ctx context.Context, username, source string) (bool, error)
 }
 
 // IdempotencyStore keeps which tweet an Idempotency-Key stands for.
@@ -68,9 +102,8 @@ type TweetStore interface {
 	DeleteTweet(ctx context.Context, t Tweet) error
 	// Tweet returns the tweet of that id, or [NotFound].
 	Tweet(ctx context.Context, id uuid.UUID) (Tweet, error)
-	// TweetsByUser returns up to limit of the user's tweets with ids below before ([uuid.Nil]: the newest), newest first;
-	// none, and no error, if there are none.
-	TweetsByUser(ctx context.Context, username string, before uuid.UUID, limit int) ([]Tweet, error)
+	// TweetsByUser returns up to limit of the user's tweets in the window, newest first; none, and no error, if there are none.
+	TweetsByUser(ctx context.Context, username string, w Window, limit int) ([]Tweet, error)
 }
 
 // DeliveryStore keeps the receipts of deliveries.
@@ -126,8 +159,8 @@ type FeedStore interface {
 	// PutFeedItems writes several tweets into the feed of one reader. On an error some may be in it and others not.
 	PutFeedItems(ctx context.Context, reader string, tweets []Tweet, at time.Time) error
 	// RetractFeedItem marks the tweet as deleted in the feed of each reader, also where it is not yet: no put brings it back
-	// that has an earlier time, and none at all while the mark is there. [FeedStore.TrimFeed] removes marks, as it removes
-	// items. Marks leave no tombstones: whatever authors delete, their readers' feeds can be read. On an error some readers
+	// that has an earlier time, and none at all while the mark is there. The tweet's author and text are removed, unless
+	// they were put at a later time. [FeedStore.TrimFeed] removes marks, as it removes items. Marks leave no tombstones: whatever authors delete, their readers' feeds can be read. On an error some readers
 	// may still see the tweet and others not.
 	RetractFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error
 	// DeleteFeedItems removes several tweets from the feed of one reader. On an error some may still be in it and others not.
@@ -140,7 +173,29 @@ type FeedStore interface {
 	FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error)
 	// ReadersHavingFeedItem returns those of the readers whose feeds hold the tweet, in the order they were given.
 	ReadersHavingFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) ([]string, error)
-	// Feed returns up to limit items of the reader's feed with ids below before ([uuid.Nil]: the newest), newest first;
-	// none, and no error, if there are none.
-	Feed(ctx context.Context, reader string, before uuid.UUID, limit int) ([]Tweet, error)
+	// Feed returns up to limit items of the reader's feed in the window, newest first; none, and no error, if there are none.
+	Feed(ctx context.Context, reader string, w Window, limit int) ([]Tweet, error)
+}
+
+// ErasureStore erases what the store has of a user who is retired. The caller makes sure that the user, and the workflows that act
+// for them, have stopped writing. Whatever the clocks of the processes that wrote it said, what it erases is gone; nothing that
+// is put late brings back a tweet, its receipt or its feed items. A user who takes the name a minute later writes as any other.
+type ErasureStore interface {
+	// TweetIDs returns up to limit ids of the user's tweets below before ([uuid.Nil]: the newest), newest first, also of the
+	// deleted ones.
+	TweetIDs(ctx context.Context, username string, before uuid.UUID, limit int) ([]uuid.UUID, error)
+	// EraseTweets removes the user's tweets of those ids and their receipts. Until [ErasureStore.EraseUser] the ids are still
+	// among the user's, so that an erasure that is interrupted can start again.
+	EraseTweets(ctx context.Context, username string, ids []uuid.UUID) error
+	// EraseFromFeed retracts everything of that author from the reader's feed. The marks that stay do not name the author.
+	EraseFromFeed(ctx context.Context, reader, author string) error
+	// EraseFollow removes the edge in both directions, and, unlike [FollowStore.DeleteFollow], the memory of it.
+	EraseFollow(ctx context.Context, follower, followee string) error
+	// EraseUser removes everything that is kept under the user's name: the list of tweets, the feed, followers, followings and
+	// counts, the memory of former edges, sessions, failed log-ins and known sources, and idempotency keys. The name stays
+	// taken. It comes last: after it, tweets, edges and items in the feeds of others can't be found by the user.
+	EraseUser(ctx context.Context, username string) error
+	// Traces returns the names of the tables that hold anything of the user, also in rows of others, in alphabetical order. The
+	// taken name is no trace. It reads the whole store.
+	Traces(ctx context.Context, username string) ([]string, error)
 }

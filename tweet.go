@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 )
@@ -17,15 +18,15 @@ type Post struct {
 	Content string `json:"content"`
 }
 
-// Validate returns an [Invalid] error that names the rule that the post breaks.
+// Validate returns an [Invalid] error that names the rules that the post breaks.
 func (p Post) Validate() error {
 	if err := validateLength("content", p.Content, 1, MaxContent); err != nil {
 		return err
 	}
-	if strings.TrimSpace(p.Content) == "" {
-		return Errorf(Invalid, "content must not be white space alone")
+	if strings.ContainsFunc(p.Content, func(r rune) bool { return unicode.IsControl(r) && !isLineBreak(r) }) {
+		return InvalidField("content", "must not have control characters other than line breaks")
 	}
-	return nil
+	return validateVisible("content", p.Content)
 }
 
 // Tweet is one post as it is stored and served: a JSON document beside the keys that it is found by. Stores, workflows and
@@ -37,6 +38,11 @@ type Tweet struct {
 	// Body is the public JSON document, in the form that [json.Marshal] writes, which survives being part of another
 	// document byte for byte.
 	Body json.RawMessage `json:"body"`
+}
+
+// Window bounds a list of tweets by their ids: those below Before and above After. Each is a UUIDv7, or [uuid.Nil] for no bound.
+type Window struct {
+	Before, After uuid.UUID
 }
 
 // NewTweet makes the tweet of that id from what its author wrote.

@@ -99,7 +99,7 @@ func (a *Feeds) newDeliveryAudit(ctx context.Context, in AuditDeliveryInput) (*d
 	} else if err != nil {
 		return nil, err
 	}
-	newest, err := a.tweets.TweetsByUser(ctx, tweet.Username, uuid.Nil, twtr.BackfillTweets)
+	newest, err := a.tweets.TweetsByUser(ctx, tweet.Username, twtr.Window{}, twtr.BackfillTweets)
 	isNew := slices.Contains(ids(newest), tweet.ID)
 	return &deliveryAudit{Feeds: a, tweet: tweet, deleted: deleted, isNew: isNew, repair: in.Repair}, err
 }
@@ -277,8 +277,8 @@ func (r *rebuild) fill(ctx context.Context, author string) error {
 
 // missingOf reads the author's tweets, newest first, as far as they belong in the feed.
 func (r *rebuild) missingOf(ctx context.Context, f twtr.Follow) (missing []twtr.Tweet, err error) {
-	for before, n := uuid.Nil, 0; ; {
-		page, err := r.tweets.TweetsByUser(ctx, f.Followee, before, twtr.BackfillTweets)
+	for w, n := (twtr.Window{}), 0; ; {
+		page, err := r.tweets.TweetsByUser(ctx, f.Followee, w, twtr.BackfillTweets)
 		if err != nil {
 			return nil, err
 		}
@@ -295,7 +295,7 @@ func (r *rebuild) missingOf(ctx context.Context, f twtr.Follow) (missing []twtr.
 		if len(page) < twtr.BackfillTweets {
 			return missing, nil
 		}
-		before = page[len(page)-1].ID
+		w.Before = page[len(page)-1].ID
 	}
 }
 

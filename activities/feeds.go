@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -34,9 +35,10 @@ type Feeds struct {
 	follows    twtr.FollowStore
 	feeds      twtr.FeedStore
 	config     FeedsConfig
+	erasure    twtr.ErasureStore
 	// Steps with a budget, which nearly all are and which are short, have slots of their own, so that they never queue behind
-	// those without.
-	short, long *walker
+	// those without. So do erasures.
+	short, long, erasing *walker
 }
 
 // NewFeeds makes the activities of one process.
@@ -48,8 +50,8 @@ func NewFeeds(store twtr.Store, c FeedsConfig) *Feeds {
 		c.Rate = NewRate(0)
 	}
 	return &Feeds{
-		tweets: store, deliveries: store, follows: store, feeds: store, config: c,
-		short: newWalker(store, c.Rate), long: newWalker(store, c.Rate),
+		tweets: store, deliveries: store, follows: store, feeds: store, erasure: store, config: c,
+		short: newWalker(store, c.Rate, slots), long: newWalker(store, c.Rate, slots), erasing: newWalker(store, c.Rate, eraseSlots),
 	}
 }
 
@@ -185,12 +187,26 @@ type FeedEdgeInput struct {
 	At     time.Time `json:"at"` // the time of the change
 }
 
-// Backfill writes the author's newest [twtr.BackfillTweets] into the reader's feed. It returns the time that the change was
-// made with: in.At or, if a tweet is from the future, a microsecond after the newest tweet.
+// Backfill writes the author's newest [twtr.BackfillTweets] into the reader's feed, unless an erasure of either has removed the
+// edge meanwhile. It returns the time that the change was made with: in.At or, if a tweet is from the future, a microsecond after
+// the newest tweet.
 func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()
-	tweets, err := a.tweets.TweetsByUser(ctx, in.Author, uuid.Nil, twtr.BackfillTweets)
+	var tweets []twtr.Tweet
+	g, reading := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		_, err := a.follows.Follow(reading, in.Reader, in.Author)
+		return err
+	})
+	g.Go(func() (err error) {
+		tweets, err = a.tweets.TweetsByUser(reading, in.Author, twtr.Window{}, twtr.BackfillTweets)
+		return err
+	})
+	err := g.Wait()
+	if twtr.ErrorCode(err) == twtr.NotFound {
+		return in.At, nil
+	}
 	if err != nil {
 		return in.At, err
 	}
@@ -243,8 +259,8 @@ func ids(tweets []twtr.Tweet) []uuid.UUID {
 
 // feed reads a whole feed, newest first.
 func (a *Feeds) feed(ctx context.Context, reader string) (all []twtr.Tweet, err error) {
-	for before := uuid.Nil; ; before = all[len(all)-1].ID {
-		page, err := a.feeds.Feed(ctx, reader, before, feedPage)
+	for w := (twtr.Window{}); ; w.Before = all[len(all)-1].ID {
+		page, err := a.feeds.Feed(ctx, reader, w, feedPage)
 		if err != nil {
 			return nil, err
 		}

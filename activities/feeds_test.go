@@ -28,6 +28,13 @@ func newStore(t *testing.T) twtr.Store {
 	return s
 }
 
+// signUp creates users.
+func signUp(t *testing.T, s twtr.Store, names ...string) {
+	for _, name := range names {
+		require.NoError(t, s.CreateUser(t.Context(), twtr.User{Username: name, PasswordHash: "first", CreatedAt: time.Now()}))
+	}
+}
+
 // follow lets n readers follow ann.
 func follow(t *testing.T, s twtr.Store, n int) (readers []string) {
 	for i := range n {
@@ -41,7 +48,7 @@ func follow(t *testing.T, s twtr.Store, n int) (readers []string) {
 func requireDelivered(t *testing.T, s twtr.Store, tweet twtr.Tweet, readers []string) {
 	t.Helper()
 	for _, reader := range readers {
-		items, err := s.Feed(t.Context(), reader, uuid.Nil, 10)
+		items, err := s.Feed(t.Context(), reader, twtr.Window{}, 10)
 		require.NoError(t, err)
 		require.Equal(t, []twtr.Tweet{tweet}, items, reader)
 	}
@@ -147,7 +154,7 @@ func TestARetryResumesFromTheLastHeartbeat(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, delivered(1700), d)
 	requireDelivered(t, s, tweet, readers[1500:])
-	items, err := s.Feed(t.Context(), readers[0], uuid.Nil, 10)
+	items, err := s.Feed(t.Context(), readers[0], twtr.Window{}, 10)
 	require.NoError(t, err)
 	require.Empty(t, items, "what was delivered is not written again")
 }
@@ -284,7 +291,7 @@ func TestADeliveryTrimsFeedsAndAFailedTrimDoesNotFailIt(t *testing.T) {
 		want = append([]twtr.Tweet{tweet}, want...)
 	}
 	for _, reader := range readers {
-		items, err := s.Feed(t.Context(), reader, uuid.Nil, 100)
+		items, err := s.Feed(t.Context(), reader, twtr.Window{}, 100)
 		require.NoError(t, err)
 		require.Equal(t, want[:5], items)
 	}
@@ -308,7 +315,7 @@ func TestARetractionTrimsFeedsToo(t *testing.T) {
 	floor, err := s.FeedFloor(t.Context(), "reader-0", 6)
 	require.NoError(t, err)
 	require.Equal(t, uuid.Nil, floor, "no more than 5 rows are left")
-	items, err := s.Feed(t.Context(), "reader-0", uuid.Nil, 100)
+	items, err := s.Feed(t.Context(), "reader-0", twtr.Window{}, 100)
 	require.NoError(t, err)
 	require.Equal(t, []twtr.Tweet{kept}, items)
 }
@@ -321,12 +328,17 @@ func TestBackfillAddsTheNewest100(t *testing.T) {
 		want = append([]twtr.Tweet{tweet}, want...)
 	}
 	at := time.Now().UTC()
-	used, err := feeds(s).Backfill(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "ann", At: at})
-	require.NoError(t, err)
-	require.Equal(t, at, used)
-	items, err := s.Feed(t.Context(), "bob", uuid.Nil, 1000)
-	require.NoError(t, err)
-	require.Equal(t, want[:100], items)
+	backfilled := func() []twtr.Tweet {
+		used, err := feeds(s).Backfill(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "ann", At: at})
+		require.NoError(t, err)
+		require.Equal(t, at, used)
+		items, err := s.Feed(t.Context(), "bob", twtr.Window{}, 1000)
+		require.NoError(t, err)
+		return items
+	}
+	require.Empty(t, backfilled(), "bob does not follow: one of the two was erased")
+	require.NoError(t, s.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: at}))
+	require.Equal(t, want[:100], backfilled())
 }
 
 func TestASweepRemovesTweetsOfTheFuture(t *testing.T) {
@@ -336,7 +348,7 @@ func TestASweepRemovesTweetsOfTheFuture(t *testing.T) {
 	used, err := feeds(s).Sweep(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "ann", At: time.Now()})
 	require.NoError(t, err)
 	require.True(t, used.After(future.CreatedAt()), "the next change of the feed must be later than this one")
-	items, err := s.Feed(t.Context(), "bob", uuid.Nil, 10)
+	items, err := s.Feed(t.Context(), "bob", twtr.Window{}, 10)
 	require.NoError(t, err)
 	require.Empty(t, items)
 }

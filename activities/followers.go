@@ -4,14 +4,23 @@ import (
 	"context"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/twtr-dev/twtr"
 )
 
 // Followers are the activities of task queue followers.
 type Followers struct {
-	Store twtr.FollowStore
+	Store FollowerStore
 	// Counts requests the count of a bucket that is not counted at each change.
 	Counts CountRequester
+}
+
+// FollowerStore keeps the users and who follows whom.
+type FollowerStore interface {
+	twtr.UserStore
+	twtr.FollowStore
+	twtr.ErasureStore
 }
 
 // CountRequester requests counts of followers.
@@ -44,20 +53,43 @@ type Edge struct {
 
 // ReadEdge returns what the store has of the pair.
 func (a *Followers) ReadEdge(ctx context.Context, p Pair) (e Edge, err error) {
-	f, err := a.Store.Follow(ctx, p.Follower, p.Followee)
-	e.Follows, e.At = err == nil, f.At // an edge that is there is later than every removal of it
-	if twtr.ErrorCode(err) == twtr.NotFound {
-		e.At, err = a.Store.FollowChanged(ctx, p.Follower, p.Followee)
-	}
-	if err != nil {
-		return e, err
-	}
-	e.Followings, err = a.Store.CountFollowings(ctx, p.Follower)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		f, err := a.Store.Follow(ctx, p.Follower, p.Followee)
+		e.Follows, e.At = err == nil, f.At // an edge that is there is later than every removal of it
+		if twtr.ErrorCode(err) == twtr.NotFound {
+			e.At, err = a.Store.FollowChanged(ctx, p.Follower, p.Followee)
+		}
+		return err
+	})
+	g.Go(func() (err error) {
+		e.Followings, err = a.Store.CountFollowings(ctx, p.Follower)
+		return err
+	})
+	err = g.Wait()
 	return e, err
 }
 
-// StoreFollow writes the edge, in both directions.
+// StoreFollow writes the edge, in both directions. It fails with [twtr.NotFound] if one of the two is no user. It looks that up
+// right before it writes, so that an erasure has to wait for no longer than for one attempt.
 func (a *Followers) StoreFollow(ctx context.Context, f twtr.Follow) error {
+	g, reading := errgroup.WithContext(ctx)
+	for _, name := range []string{f.Follower, f.Followee} {
+		g.Go(func() error {
+			_, err := a.Store.User(reading, name)
+			return err
+		})
+	}
+	err := g.Wait()
+	if twtr.ErrorCode(err) == twtr.NotFound {
+		// An attempt before may have written one direction, where an erasure that follows the other one does not find it.
+		if err := a.Store.EraseFollow(ctx, f.Follower, f.Followee); err != nil {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
 	return a.Store.PutFollow(ctx, f)
 }
 
@@ -112,11 +144,17 @@ func (a *Followers) storedCount(ctx context.Context, b Bucket) (twtr.FollowerCou
 
 // replaceCount counts the followers in the bucket and stores the count in place of the one that was read before it began, so
 // that no older count replaces a newer one, whatever the clocks say. It fails with [twtr.Conflict] if another count was
-// stored in the meantime.
+// stored in the meantime. Of a user who is retired meanwhile it stores none.
 func (a *Followers) replaceCount(ctx context.Context, stored twtr.FollowerCount) (err error) {
 	c := stored
 	c.Version++
 	if c.Count, err = a.Store.CountFollowers(ctx, c.Username, c.Bucket); err != nil {
+		return err
+	}
+	if _, err := a.Store.User(ctx, c.Username); err != nil {
+		if twtr.ErrorCode(err) == twtr.NotFound {
+			return nil
+		}
 		return err
 	}
 	return a.Store.PutFollowerCount(ctx, c)

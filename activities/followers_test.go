@@ -45,6 +45,7 @@ func TestAnEdgeIsReadWithTheTimeOfItsLastChange(t *testing.T) {
 	}
 	read(activities.Edge{})
 	edge := twtr.Follow{Follower: "bob", Followee: "ann", At: at}
+	signUp(t, s, "ann", "bob")
 	require.NoError(t, a.StoreFollow(t.Context(), edge))
 	read(activities.Edge{Follows: true, At: at, Followings: 1})
 	edge.At = at.Add(time.Second)
@@ -52,9 +53,33 @@ func TestAnEdgeIsReadWithTheTimeOfItsLastChange(t *testing.T) {
 	read(activities.Edge{At: edge.At})
 }
 
+func TestNoOneFollowsOrIsFollowedByARetiredUserAndNoneOfTheirsAreCounted(t *testing.T) {
+	s := newStore(t)
+	a := &activities.Followers{Store: s, Counts: &requests{}}
+	signUp(t, s, "ann", "bob")
+	require.NoError(t, s.RetireUser(t.Context(), "ann"))
+	edges := []twtr.Follow{{Follower: "bob", Followee: "ann", At: time.Now()}, {Follower: "ann", Followee: "bob", At: time.Now()}}
+	for _, edge := range edges {
+		require.EqualError(t, a.StoreFollow(t.Context(), edge), "there is no user ann")
+		_, err := s.Follow(t.Context(), edge.Follower, edge.Followee)
+		require.Equal(t, twtr.NotFound, twtr.ErrorCode(err))
+
+		require.NoError(t, s.PutFollow(t.Context(), edge))
+		require.NoError(t, a.RemoveFollow(t.Context(), edge))
+		_, err = s.Follow(t.Context(), edge.Follower, edge.Followee)
+		require.Equal(t, twtr.NotFound, twtr.ErrorCode(err))
+	}
+	require.NoError(t, a.Recount(t.Context(), activities.Bucket{Username: "ann", Bucket: 3}))
+	require.NoError(t, a.Count(t.Context(), activities.Bucket{Username: "ann", Bucket: 3}))
+	counts, err := s.FollowerCounts(t.Context(), "ann")
+	require.NoError(t, err)
+	require.Empty(t, counts)
+}
+
 func TestASmallBucketIsCountedAtOnceAndALargeOneOnRequest(t *testing.T) {
 	s, r := newStore(t), &requests{}
 	a := &activities.Followers{Store: s, Counts: r}
+	signUp(t, s, "ann")
 	bucket := activities.Bucket{Username: "ann", Bucket: 3}
 	hot(t, s, 2)
 	require.NoError(t, a.Recount(t.Context(), bucket))
@@ -87,6 +112,7 @@ func (s *overtaken) CountFollowers(ctx context.Context, username string, bucket 
 func TestAnOlderCountNeverReplacesANewerOne(t *testing.T) {
 	s, r := &overtaken{Store: newStore(t)}, &requests{}
 	a := &activities.Followers{Store: s, Counts: r}
+	signUp(t, s, "ann")
 	bucket := activities.Bucket{Username: "ann", Bucket: 3}
 	more := func(n int) func() {
 		return func() {

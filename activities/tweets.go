@@ -10,6 +10,8 @@ import (
 type Tweets struct {
 	Store      twtr.TweetStore
 	Deliveries twtr.DeliveryStore
+	Erasure    twtr.ErasureStore
+	Histories  Histories
 }
 
 // StoreTweet makes the tweet durable and visible in its author's list.

@@ -1,6 +1,7 @@
 package activities
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -40,7 +41,7 @@ type walker struct {
 	slots   chan struct{}
 }
 
-func newWalker(follows twtr.FollowStore, rate *Rate) *walker {
+func newWalker(follows twtr.FollowStore, rate *Rate, slots int) *walker {
 	return &walker{follows: follows, rate: rate, slots: make(chan struct{}, slots)}
 }
 
@@ -51,7 +52,8 @@ type walk struct {
 	// budget is the number of followers after which the walk stops; 0: never.
 	budget int64
 	// act does the walk's work on a page of followers, which is never empty, within the window after it was read.
-	act func(ctx context.Context, followers []string) error
+	act    func(ctx context.Context, followers []string) error
+	window time.Duration // 0: pageWindow
 
 	progress *progress
 }
@@ -73,10 +75,7 @@ func (w *walk) run(ctx context.Context, from twtr.Progress) (twtr.Progress, erro
 	if err != nil {
 		activity.RecordHeartbeat(ctx, w.progress.snapshot()) // the retry starts here
 	}
-	if err != nil && walking.Err() != nil {
-		err = context.Cause(walking)
-	}
-	return w.progress.snapshot(), err
+	return w.progress.snapshot(), stopped(walking, err)
 }
 
 // untilStopping is a context that ends with [errStopping] when the worker begins to stop, wherever the activity waits.
@@ -91,6 +90,14 @@ func untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
 		}
 	}()
 	return ctx, func() { cancel(nil) }
+}
+
+// stopped is err or, if there is one and the context has ended, why the context has.
+func stopped(ctx context.Context, err error) error {
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
 }
 
 func (w *walk) visit(ctx context.Context) error {
@@ -169,7 +176,7 @@ func (w *walk) page(ctx context.Context, read func(context.Context) ([]string, e
 }
 
 func (w *walk) tryPage(ctx context.Context, read func(context.Context) ([]string, error)) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, pageWindow)
+	ctx, cancel := context.WithTimeout(ctx, cmp.Or(w.window, pageWindow))
 	defer cancel()
 	followers, err := read(ctx)
 	if err == nil && len(followers) > 0 {

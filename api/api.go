@@ -5,6 +5,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -19,10 +20,12 @@ import (
 )
 
 const (
-	// requestTimeout bounds the processing of a request.
+	// requestTimeout bounds the processing of a request, from when its body has arrived.
 	requestTimeout = 5 * time.Second
 	// readyTimeout bounds the wait for the store in a readiness probe.
 	readyTimeout = 2 * time.Second
+	// defaultBodyTimeout bounds the wait for a request's body.
+	defaultBodyTimeout = 10 * time.Second
 	// maxBody is the length of the longest request body, in bytes.
 	maxBody = 64 << 10
 )
@@ -33,13 +36,19 @@ type Config struct {
 	Temporal client.Client
 	// AuthKeys sign and verify access tokens: the first signs, all verify.
 	AuthKeys []Key
-	// SealKey encrypts new users' secrets on their way through Temporal; the workers of domain users have the same.
-	SealKey string
+	// SealKeys encrypt users' secrets on their way through Temporal, and sign cursors: the first makes, all are accepted. The
+	// workers of domain users have the same.
+	SealKeys []string
 	// RateLimits are all off in their zero value.
 	RateLimits RateLimits
 	// TrustedProxies are the addresses, or networks in CIDR notation, of the proxies in front; none by default. Only these may
 	// tell a client's address, in X-Forwarded-For or X-Real-Ip.
 	TrustedProxies []string
+	// Origins are those of the web pages that may call the API from a browser (CORS), such as https://app.example.com, or "*" for
+	// all; none by default.
+	Origins []string
+	// BodyTimeout bounds the wait for a request's body; 0 is 10 seconds.
+	BodyTimeout time.Duration
 	// Now is the clock of ids, tokens, sessions and claims; nil is [time.Now].
 	Now     func() time.Time
 	Logger  *slog.Logger
@@ -51,6 +60,8 @@ type API struct {
 	store    twtr.Store
 	temporal client.Client
 	tokens   *tokens
+	revoked  *revocations
+	guard    *guard
 	hasher   *hasher
 	sealer   *seal.Sealer
 	cursors  cursors
@@ -58,14 +69,18 @@ type API struct {
 	logins   *rateLimit
 	tweets   *rateLimit
 	follows  *rateLimit
+	reads    *rateLimit
 	now      func() time.Time
 	log      *slog.Logger
 	gin      *gin.Engine
+	paths    pathMethods
+
+	bodyTimeout time.Duration
 }
 
-// New makes the API.
+// New makes the API. [API.Start] comes before the first request.
 func New(c Config) (*API, error) {
-	sealer, err := seal.New(c.SealKey)
+	sealer, err := seal.New(c.SealKeys...)
 	if err != nil {
 		return nil, err
 	}
@@ -77,19 +92,29 @@ func New(c Config) (*API, error) {
 	if now == nil {
 		now = time.Now
 	}
+	tokens := newTokens(c.AuthKeys, now)
+	guard, err := newGuard(c.Store, tokens, now, c.Logger, c.Metrics.Provider)
+	if err != nil {
+		return nil, err
+	}
 	a := &API{
 		store:    c.Store,
 		temporal: c.Temporal,
-		tokens:   newTokens(c.AuthKeys, now),
-		hasher:   newHasher(),
+		tokens:   tokens,
+		revoked:  newRevocations(c.Store, now, c.Logger),
+		guard:    guard,
+		hasher:   newHasher(now),
 		sealer:   sealer,
-		cursors:  cursors{key: seal.Key(c.SealKey, "cursor")},
-		signUps:  newRateLimit(c.RateLimits.SignUps),
-		logins:   newRateLimit(c.RateLimits.Logins),
-		tweets:   newRateLimit(c.RateLimits.Tweets),
-		follows:  newRateLimit(c.RateLimits.Follows),
+		cursors:  newCursors(c.SealKeys),
+		signUps:  newRateLimit("signups", c.RateLimits.SignUps),
+		logins:   newRateLimit("logins", c.RateLimits.Logins),
+		tweets:   newRateLimit("tweets", c.RateLimits.Tweets),
+		follows:  newRateLimit("follows", c.RateLimits.Follows),
+		reads:    newRateLimit("reads", c.RateLimits.Reads),
 		now:      now,
 		log:      c.Logger,
+
+		bodyTimeout: cmp.Or(c.BodyTimeout, defaultBodyTimeout),
 	}
 	gin.SetMode(gin.ReleaseMode)
 	g := gin.New()
@@ -100,15 +125,23 @@ func New(c Config) (*API, error) {
 	g.HandleMethodNotAllowed = true
 	g.RedirectTrailingSlash = false
 	g.UseRawPath = true // so that an encoded slash is part of a name, and the name is not found
-	g.Use(
-		metrics.record, a.requestID, a.accessLog, a.recover, bound,
-	)
-	g.GET("/healthz", func(c *gin.Context) { c.String(http.StatusOK, "ok") })
-	g.GET("/readyz", a.handle(a.ready))
-	g.GET("/metrics", gin.WrapH(c.Metrics.Handler()))
-	g.GET("/openapi.yaml", getOpenAPI)
-	g.GET("/docs", a.getDocs)
-	g.GET("/docs/:file", a.getDocs)
+	g.Use(metrics.record, a.requestID, noSniff, a.accessLog, a.recover)
+	if len(c.Origins) > 0 {
+		g.Use(crossOrigin(c.Origins))
+	}
+	g.Use(forwarded, a.checkQuery, a.bound, a.checkMethod)
+	register := func(method, path string, handlers ...gin.HandlerFunc) {
+		g.Handle(method, path, handlers...)
+		if method == http.MethodGet { // RFC 9110, 9.1
+			g.HEAD(path, handlers...)
+		}
+	}
+	register(http.MethodGet, "/healthz", func(c *gin.Context) { write(c, http.StatusOK, "text/plain; charset=utf-8", []byte("ok")) })
+	register(http.MethodGet, "/readyz", a.handle(a.ready))
+	register(http.MethodGet, "/metrics", gin.WrapH(c.Metrics.Handler()))
+	register(http.MethodGet, "/openapi.yaml", getOpenAPI)
+	register(http.MethodGet, "/docs", a.getDocs)
+	register(http.MethodGet, "/docs/:file", a.getDocs)
 	for _, r := range a.routes() {
 		var handlers []gin.HandlerFunc
 		if r.auth {
@@ -117,12 +150,11 @@ func New(c Config) (*API, error) {
 		if r.limit != nil {
 			handlers = append(handlers, a.throttle(r.limit))
 		}
-		g.Handle(r.method, r.path, append(handlers, a.handle(r.handler))...)
+		register(r.method, r.path, append(handlers, a.handle(r.handler))...)
 	}
 	g.NoRoute(a.handle(notFound))
-	g.NoMethod(a.handle(func(c *gin.Context) (any, error) {
-		return nil, twtr.Errorf(twtr.WrongMethod, "this path does not take %s", c.Request.Method)
-	}))
+	g.NoMethod(a.handle(a.wrongMethod))
+	a.paths = newPathMethods(g.Routes())
 	a.gin = g
 	return a, nil
 }
@@ -136,15 +168,20 @@ type handler func(*gin.Context) (any, error)
 type route struct {
 	method, path string
 	auth         bool       // needs an access token; username(c) is its user
-	limit        *rateLimit // nil: none
+	limit        *rateLimit // nil: none; that of a GET is a.reads
 	handler      handler
 }
 
 // routes are all the calls; each domain has its own in its file.
 func (a *API) routes() []route {
 	var all []route
-	for _, domain := range [][]route{a.userRoutes(), a.tweetRoutes(), a.deliveryRoutes(), a.followerRoutes(), a.feedRoutes()} {
+	for _, domain := range [][]route{a.userRoutes(), a.sessionRoutes(), a.tweetRoutes(), a.deliveryRoutes(), a.followerRoutes(), a.feedRoutes()} {
 		all = append(all, domain...)
+	}
+	for i := range all {
+		if all[i].method == http.MethodGet {
+			all[i].limit = a.reads
+		}
 	}
 	return all
 }

@@ -5,23 +5,34 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"slices"
 
 	"github.com/gin-gonic/gin"
 	"github.com/google/uuid"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/seal"
 )
 
 // cursors makes and checks the cursors of lists: the key of the last item of a page, and the first 8 bytes of an HMAC-SHA256
-// over the list's name and that key. A cursor of another list, or one that we did not make, is refused.
+// over the list's name and that key. A cursor of another list, or one that we did not make, is refused. The first key makes, and
+// all are accepted.
 type cursors struct {
-	key []byte
+	keys [][]byte
+}
+
+func newCursors(secrets []string) cursors {
+	var s cursors
+	for _, secret := range secrets {
+		s.keys = append(s.keys, seal.Key(secret, "cursor"))
+	}
+	return s
 }
 
 const cursorSum = 8
 
 func (s cursors) make(list string, last []byte) string {
-	return base64.RawURLEncoding.EncodeToString(append(s.sum(list, last), last...))
+	return base64.RawURLEncoding.EncodeToString(append(s.sum(s.keys[0], list, last), last...))
 }
 
 // read returns the key in the request's cursor, nil if it has none.
@@ -35,14 +46,15 @@ func (s cursors) read(c *gin.Context, list string) ([]byte, error) {
 
 func (s cursors) parse(list, text string) (last []byte, err error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(text)
-	if err != nil || len(raw) <= cursorSum || !hmac.Equal(raw[:cursorSum], s.sum(list, raw[cursorSum:])) {
-		return nil, twtr.Errorf(twtr.Invalid, "cursor must be the nextCursor of an earlier page of this list")
+	ours := func(key []byte) bool { return hmac.Equal(raw[:cursorSum], s.sum(key, list, raw[cursorSum:])) }
+	if err != nil || len(raw) <= cursorSum || !slices.ContainsFunc(s.keys, ours) {
+		return nil, twtr.InvalidField("cursor", "must be the nextCursor of an earlier page of this list")
 	}
 	return raw[cursorSum:], nil
 }
 
-func (s cursors) sum(list string, last []byte) []byte {
-	mac := hmac.New(sha256.New, s.key)
+func (s cursors) sum(key []byte, list string, last []byte) []byte {
+	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(list))
 	mac.Write([]byte{0})
 	mac.Write(last)

@@ -22,11 +22,13 @@ func (a *API) deliveryRoutes() []route {
 }
 
 type deliveryBody struct {
-	TweetID     uuid.UUID          `json:"tweetId"`
-	State       twtr.DeliveryState `json:"state"`
-	Delivered   int64              `json:"delivered"`
-	StartedAt   twtr.Timestamp     `json:"startedAt"`
-	CompletedAt *twtr.Timestamp    `json:"completedAt"` // null while it is running or retracting
+	TweetID   uuid.UUID          `json:"tweetId"`
+	State     twtr.DeliveryState `json:"state"`
+	Delivered int64              `json:"delivered"`
+	// Total is about how many feeds there are to write; when the delivery is over, how many were.
+	Total       int64           `json:"total"`
+	StartedAt   twtr.Timestamp  `json:"startedAt"`
+	CompletedAt *twtr.Timestamp `json:"completedAt"` // null while it is running or retracting
 }
 
 // getDelivery responds with the receipt of a delivery, or with the progress of one that is running. It needs no worker.
@@ -48,15 +50,29 @@ func (a *API) getDelivery(c *gin.Context) (any, error) {
 	if receipt.Username != username(c) {
 		return nil, errNotYours()
 	}
-	body := deliveryBody{TweetID: id, State: receipt.State, Delivered: receipt.Delivered, StartedAt: twtr.Timestamp(twtr.TimeOf(id))}
+	body := deliveryBody{TweetID: id, State: receipt.State, Delivered: receipt.Delivered, Total: receipt.Delivered,
+		StartedAt: twtr.Timestamp(twtr.TimeOf(id))}
 	switch receipt.State {
 	case twtr.DeliveryRunning:
-		body.Delivered, err = deliveredSoFar(ctx, a.temporal, id)
+		if body.Delivered, err = deliveredSoFar(ctx, a.temporal, id); err != nil {
+			return nil, err
+		}
+		body.Total, err = a.countFollowers(ctx, receipt.Username)
+		body.Total = max(body.Total, body.Delivered) // counts lag
 	case twtr.DeliveryComplete, twtr.DeliveryRetracted:
 		completed := twtr.Timestamp(receipt.CompletedAt)
 		body.CompletedAt = &completed
 	}
 	return body, err
+}
+
+// countFollowers is about how many followers the user has: the counts lag by a few seconds.
+func (a *API) countFollowers(ctx context.Context, username string) (n int64, err error) {
+	counts, err := a.store.FollowerCounts(ctx, username)
+	for _, bucket := range counts {
+		n += int64(bucket.Count)
+	}
+	return n, err
 }
 
 // deliveredSoFar asks Temporal how many feed items a running delivery has written: those of its completed steps, which are in

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	"github.com/google/uuid"
 	"go.temporal.io/api/workflowservice/v1"
@@ -18,15 +19,19 @@ type fakeStore struct {
 	twtr.Store // nil: all other methods panic
 
 	err       error // of every call
-	calls     []string
+	mu        sync.Mutex
+	calls     []string // guarded by mu
 	users     map[string]twtr.User
 	tweets    []twtr.Tweet // newest first
 	claims    map[string]twtr.IdempotencyClaim
+	receipts  map[uuid.UUID]twtr.Receipt
 	followers map[string][]string // by followee
 	counts    []twtr.FollowerCount
 }
 
 func (s *fakeStore) call(name string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.calls = append(s.calls, name)
 	return s.err
 }
@@ -75,18 +80,33 @@ func (s *fakeStore) Tweet(_ context.Context, id uuid.UUID) (twtr.Tweet, error) {
 	return twtr.Tweet{}, twtr.Errorf(twtr.NotFound, "there is no tweet of that id")
 }
 
-func (s *fakeStore) TweetsByUser(_ context.Context, username string, before uuid.UUID, limit int) (found []twtr.Tweet, err error) {
+func (s *fakeStore) TweetsByUser(_ context.Context, username string, w twtr.Window, limit int) (found []twtr.Tweet, err error) {
 	for _, t := range s.tweets {
-		older := before == uuid.Nil || slices.Compare(t.ID[:], before[:]) < 0
-		if t.Username == username && older && len(found) < limit {
+		older := w.Before == uuid.Nil || slices.Compare(t.ID[:], w.Before[:]) < 0
+		newer := slices.Compare(t.ID[:], w.After[:]) > 0
+		if t.Username == username && older && newer && len(found) < limit {
 			found = append(found, t)
 		}
 	}
 	return found, s.call("tweets")
 }
 
-func (s *fakeStore) Receipt(context.Context, uuid.UUID) (twtr.Receipt, error) {
-	return twtr.Receipt{}, twtr.Errorf(twtr.NotFound, "there is no such delivery")
+// Feed is that of a user who follows all.
+func (s *fakeStore) Feed(_ context.Context, _ string, w twtr.Window, limit int) (found []twtr.Tweet, err error) {
+	for _, t := range s.tweets {
+		if w.Before == uuid.Nil && slices.Compare(t.ID[:], w.After[:]) > 0 && len(found) < limit {
+			found = append(found, t)
+		}
+	}
+	return found, s.call("feed")
+}
+
+func (s *fakeStore) Receipt(_ context.Context, tweetID uuid.UUID) (twtr.Receipt, error) {
+	receipt, ok := s.receipts[tweetID]
+	if !ok {
+		return receipt, twtr.Errorf(twtr.NotFound, "there is no such delivery")
+	}
+	return receipt, s.err
 }
 
 func (s *fakeStore) FirstFollowers(_ context.Context, username string, limit int) (names []string, left []twtr.BucketCursor, err error) {

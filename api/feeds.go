@@ -19,11 +19,11 @@ func (a *API) getFeed(c *gin.Context) (any, error) {
 	}
 	reader := username(c)
 	list := "feeds/" + reader
-	before, err := a.cursors.cursorID(c, list)
+	window, err := a.window(c, list)
 	if err != nil {
 		return nil, err
 	}
-	tweets, err := a.store.Feed(c.Request.Context(), reader, before, limit+1)
+	tweets, err := a.store.Feed(c.Request.Context(), reader, window, limit+1)
 	if err != nil {
 		return nil, err
 	}

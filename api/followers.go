@@ -29,7 +29,7 @@ func (a *API) follow(c *gin.Context) (any, error) {
 	if err := readJSON(c, &in); err != nil {
 		return nil, err
 	}
-	follower, followee := username(c), in.FollowingUsername
+	follower, followee := username(c), twtr.FoldUsername(in.FollowingUsername)
 	if err := (twtr.Follow{Follower: follower, Followee: followee}).Validate(); err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (a *API) follow(c *gin.Context) (any, error) {
 
 func (a *API) unfollow(c *gin.Context) (any, error) {
 	ctx := c.Request.Context()
-	followee, err := a.user(ctx, c.Param("username"))
+	followee, err := a.user(ctx, twtr.FoldUsername(c.Param("username")))
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (a *API) followers(ctx context.Context, username, after string, limit int) 
 }
 
 func (a *API) listNames(c *gin.Context, list string, read func(ctx context.Context, username, after string, limit int) ([]string, error)) (any, error) {
-	ctx, name := c.Request.Context(), c.Param("username")
+	ctx, name := c.Request.Context(), twtr.FoldUsername(c.Param("username"))
 	limit, err := pageLimit(c)
 	if err != nil {
 		return nil, err

@@ -71,5 +71,5 @@ func TestAProfileHasTheCountsOfFollowersAndFollowings(t *testing.T) {
 	w := serve(t, a, httptest.NewRequest(http.MethodGet, "/users/ann", nil))
 	require.JSONEq(t, `{"status":200,"data":{"username":"ann","displayName":"Ann","createdAt":"2026-11-24T02:54:31.120Z","followers":7,"followings":2},"error":""}`, w.Body.String())
 	w = serve(t, a, httptest.NewRequest(http.MethodGet, "/users/eve", nil))
-	require.JSONEq(t, `{"status":404,"data":null,"error":"there is no user eve"}`, w.Body.String())
+	require.JSONEq(t, `{"status":404,"data":null,"error":"there is no user eve","code":"not-found"}`, w.Body.String())
 }

@@ -22,7 +22,7 @@ import (
 // What make fuzz finds is kept in testdata/fuzz, which a plain go test runs, too.
 
 func FuzzOnlyOurCursorsAreRead(f *testing.F) {
-	c := cursors{key: []byte("a key")}
+	c := newCursors([]string{"a key"})
 	id := uuid.MustParse("01a20b7a-6605-75c2-93a0-55606f63d101")
 	f.Add("tweets/ann", c.make("tweets/ann", id[:]), id[:])
 	f.Add("followers/ann", c.make("followings/ann", []byte("bob")), []byte("bob"))
@@ -45,19 +45,20 @@ func FuzzOnlyATokenThatWeSignedIsAccepted(f *testing.F) {
 	now := time.Now()
 	keys := []Key{{ID: "k", Secret: bytes.Repeat([]byte("k"), 32)}}
 	tokens := newTokens(keys, func() time.Time { return now })
-	good, err := tokens.issue("ann")
+	good, err := tokens.issue(identity{"ann", uuid.New()})
 	require.NoError(f, err)
 	f.Add(good)
 	f.Add("eyJhbGciOiJub25lIiwia2lkIjoiayJ9." + strings.Split(good, ".")[1] + ".")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
-		name, err := tokens.verify(text)
+		who, err := tokens.verify(text)
 		if err != nil {
 			require.Equal(t, twtr.Unauthenticated, twtr.ErrorCode(err))
-			require.Empty(t, name)
+			require.Empty(t, who)
 			return
 		}
-		require.NoError(t, twtr.ValidateUsername("sub", name))
+		require.NoError(t, twtr.ValidateUsername("sub", who.username))
+		require.NotEqual(t, uuid.Nil, who.session)
 		end := strings.LastIndexByte(text, '.')
 		mac := hmac.New(sha256.New, keys[0].Secret)
 		mac.Write([]byte(text[:end]))
@@ -94,12 +95,15 @@ func FuzzABodyIsReadToTheLetterOrRefused(f *testing.F) {
 			Email                string `json:"email"`
 			DisplayName          string `json:"displayName"`
 		}
+		read, err := readBody(c, time.Second)
+		require.NoError(t, err)
+		c.Set(bodyKey, requestBody{read, nil})
 		if err := readJSON(c, &in); err != nil {
 			require.Equal(t, twtr.Malformed, twtr.ErrorCode(err))
 			return
 		}
 		var plain map[string]any
-		require.NoError(t, stdjson.Unmarshal(body, &plain))
+		require.NoError(t, stdjson.Unmarshal(bytes.TrimPrefix(body, []byte("\ufeff")), &plain))
 		if content, ok := plain["content"].(string); ok {
 			require.Equal(t, content, in.Content)
 		}

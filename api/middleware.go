@@ -3,8 +3,11 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"regexp"
 	"runtime/debug"
 	"slices"
@@ -19,7 +22,7 @@ import (
 
 const (
 	requestIDKey = "request_id" // also in logs
-	usernameKey  = "username"
+	bodyKey      = "body"
 )
 
 var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -33,6 +36,9 @@ func (a *API) requestID(c *gin.Context) {
 	c.Set(requestIDKey, id)
 	c.Header("X-Request-Id", id)
 }
+
+// noSniff keeps browsers from taking a response for anything else than its Content-Type says.
+func noSniff(c *gin.Context) { c.Header("X-Content-Type-Options", "nosniff") }
 
 // accessLog logs each request: the route template, never the path, query, headers or body, which may hold secrets.
 func (a *API) accessLog(c *gin.Context) {
@@ -65,29 +71,58 @@ func (a *API) recover(c *gin.Context) {
 	c.Next()
 }
 
-// bound bounds a request's time and the length of its body.
-func bound(c *gin.Context) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
-	defer cancel()
-	c.Request = c.Request.WithContext(ctx)
-	c.Request.Body = http.MaxBytesReader(c.Writer, c.Request.Body, maxBody)
-	c.Next()
+// forwarded removes what Gin does not understand from the addresses that proxies tell: some add the client's port.
+func forwarded(c *gin.Context) {
+	for _, name := range []string{"X-Forwarded-For", "X-Real-Ip"} {
+		for i, line := range c.Request.Header[name] {
+			addresses := strings.Split(line, ",")
+			for j, text := range addresses {
+				addresses[j] = withoutPort(strings.TrimSpace(text))
+			}
+			c.Request.Header[name][i] = strings.Join(addresses, ", ")
+		}
+	}
 }
 
-// authenticate refuses requests without a valid access token.
-func (a *API) authenticate(c *gin.Context) {
-	scheme, token, _ := strings.Cut(c.GetHeader("Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
-		a.respond(c, nil, twtr.Errorf(twtr.Unauthenticated, "this call needs an access token: Authorization: Bearer …"))
-		return
+// withoutPort returns the address of host:port, of [host]:port and of [host], and any other text as it is.
+func withoutPort(text string) string {
+	if with, err := netip.ParseAddrPort(text); err == nil {
+		return with.Addr().String()
 	}
-	name, err := a.tokens.verify(strings.TrimSpace(token))
-	if err != nil {
+	if bare, ok := strings.CutPrefix(text, "["); ok {
+		return strings.TrimSuffix(bare, "]")
+	}
+	return text
+}
+
+// checkQuery refuses a query string that does not parse. Without it what cannot be read would count as absent, so a client with a
+// damaged cursor would begin again from the first page, for ever.
+func (a *API) checkQuery(c *gin.Context) {
+	if _, err := url.ParseQuery(c.Request.URL.RawQuery); err != nil {
+		a.respond(c, nil, &twtr.Error{Code: twtr.Malformed, Message: "the query string cannot be parsed", Err: err})
+	}
+}
+
+// bound bounds the time for a request's body, and then the time for its processing. The second begins when the body is there: how
+// long a client takes to send it must not look like a dependency that is unavailable.
+func (a *API) bound(c *gin.Context) {
+	body, err := readBody(c, a.bodyTimeout)
+	switch twtr.ErrorCode(err) {
+	case "", twtr.TooLarge: // only the calls that take a body refuse one that is too large
+		c.Set(bodyKey, requestBody{body, err})
+	default:
 		a.respond(c, nil, err)
 		return
 	}
-	c.Set(usernameKey, name)
+	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
+	defer cancel()
+	c.Request = c.Request.WithContext(ctx)
+	c.Next()
 }
 
-// username is the user who makes the request, after authenticate; "" without it.
-func username(c *gin.Context) string { return c.GetString(usernameKey) }
+// challenge says in a header that the access token is refused, if that is the error (RFC 6750, 3): a client then gets a new one.
+func challenge(c *gin.Context, err error) {
+	if e, ok := errors.AsType[*twtr.Error](err); ok && e.Code == twtr.Unauthenticated {
+		c.Header("WWW-Authenticate", fmt.Sprintf(`Bearer error="invalid_token", error_description=%q`, e.Message))
+	}
+}

@@ -14,8 +14,7 @@ import (
 var OpenAPI string
 
 func getOpenAPI(c *gin.Context) {
-	c.Header("X-Content-Type-Options", "nosniff")
-	c.Data(http.StatusOK, "application/yaml", []byte(OpenAPI))
+	write(c, http.StatusOK, "application/yaml", []byte(OpenAPI))
 }
 
 //go:embed docs
@@ -54,10 +53,9 @@ func (a *API) getDocs(c *gin.Context) {
 		a.handle(notFound)(c)
 		return
 	}
-	c.Header("X-Content-Type-Options", "nosniff")
 	c.Header("Content-Security-Policy", docsPolicy)
 	if file.encoding != "" {
 		c.Header("Content-Encoding", file.encoding)
 	}
-	c.Data(http.StatusOK, file.contentType, file.content)
+	write(c, http.StatusOK, file.contentType, file.content)
 }

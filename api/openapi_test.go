@@ -62,7 +62,9 @@ func TestTheDocumentHasTheRoutesThatTheAPIHas(t *testing.T) {
 	documented := operations(t)
 	var registered []string
 	for _, r := range newAPI(t, &strings.Builder{}).gin.Routes() {
-		registered = append(registered, call(r.Method, r.Path))
+		if r.Method != http.MethodHead { // one for each GET
+			registered = append(registered, call(r.Method, r.Path))
+		}
 	}
 	require.ElementsMatch(t, slices.Collect(maps.Keys(documented)), registered)
 }
@@ -70,8 +72,8 @@ func TestTheDocumentHasTheRoutesThatTheAPIHas(t *testing.T) {
 func TestTheDocumentSaysWhatNeedsAnAccessTokenAndWhatIsLimited(t *testing.T) {
 	documented := operations(t)
 	a := newAPI(t, &strings.Builder{})
-	limited := newRateLimit(1)
-	a.signUps, a.logins, a.tweets, a.follows = limited, limited, limited, limited
+	limited := newRateLimit("x", 1)
+	a.signUps, a.logins, a.tweets, a.follows, a.reads = limited, limited, limited, limited, limited
 	for _, r := range a.routes() {
 		operation := documented[call(r.method, r.path)]
 		require.Equal(t, r.auth, operation.Security != nil, operation.OperationID)
@@ -103,7 +105,9 @@ func TestTheDocumentExplainsEverythingAndGivesExamples(t *testing.T) {
 			explained(path+"'s body", operation.RequestBody.Value.Content)
 		}
 		for status, response := range operation.Responses.Map() {
-			explained(path+" "+status, response.Value.Content)
+			if status != "304" {
+				explained(path+" "+status, response.Value.Content)
+			}
 			assert.NotNil(t, response.Value.Headers["X-Request-Id"], path+" "+status)
 		}
 	}
@@ -140,7 +144,7 @@ func TestTheDocsPageLoadsWhatItNeedsFromUs(t *testing.T) {
 	}
 	missing := get("/docs/nothing")
 	require.Equal(t, http.StatusNotFound, missing.Code)
-	require.JSONEq(t, `{"status":404,"data":null,"error":"there is nothing at this path"}`, missing.Body.String())
+	require.JSONEq(t, `{"status":404,"data":null,"error":"there is nothing at this path","code":"not-found"}`, missing.Body.String())
 }
 
 func TestWhatTheAPIDoesNotHaveIsRefusedInTheEnvelope(t *testing.T) {
@@ -151,7 +155,8 @@ func TestWhatTheAPIDoesNotHaveIsRefusedInTheEnvelope(t *testing.T) {
 	}{
 		{http.MethodGet, "/", 404},
 		{http.MethodGet, "/docs/", 404},
-		{http.MethodHead, "/healthz", 405},
+		{http.MethodHead, "/healthz", 200},
+		{http.MethodHead, "/nowhere", 404},
 		{http.MethodPut, "/tweets/ann", 405},
 		{http.MethodGet, "/metrics", 200},
 		{http.MethodGet, "/healthz", 200},

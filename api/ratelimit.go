@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"fmt"
 	"math"
 	"net/netip"
 	"strconv"
@@ -13,27 +15,42 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// RateLimits are how many times per minute one address may sign up or log in, and one user may write; 0 is no limit. Each
-// process counts on its own: several behind a load balancer allow that many times as much.
+// RateLimits are how many times per minute one address may sign up, log in or read, and one user may write or read; 0 is no limit.
+// Each process counts on its own: several behind a load balancer allow that many times as much. An address is an IPv4 address or a
+// /64 of IPv6; a /48 of IPv6 may do eight times as much.
 type RateLimits struct {
 	SignUps, Logins int // by address
 	Tweets, Follows int // by user; deletions and unfollows count, too
+	Reads           int // by user if the call needs an access token, else by address
 }
 
 // rateLimit is one of them, by the generic cell rate algorithm: a burst of a minute's worth, and then evenly.
 type rateLimit struct {
+	name      string // of the policy, as clients see it
 	perMinute int
-	limiter   *throttled.GCRARateLimiterCtx
+	each      *throttled.GCRARateLimiterCtx // by user or address
+	sites     *throttled.GCRARateLimiterCtx // by /48 of IPv6, of which nearly every site has one
 }
 
-// rateLimitKeys bounds how many users or addresses are remembered, the most recent ones, which takes some 20 MB.
-const rateLimitKeys = 100_000
+const (
+	// rateLimitKeys bounds how many users or addresses are remembered, the most recent ones, which takes some 20 MB.
+	rateLimitKeys = 100_000
+	// addressesPerSite is how many addresses' limits a site has.
+	addressesPerSite = 8
+	// maxPerMinute is the highest limit; the limiter counts in nanoseconds between requests.
+	maxPerMinute = 1_000_000
+)
 
 // newRateLimit is nil for no limit.
-func newRateLimit(perMinute int) *rateLimit {
+func newRateLimit(name string, perMinute int) *rateLimit {
 	if perMinute <= 0 {
 		return nil
 	}
+	perMinute = min(perMinute, maxPerMinute)
+	return &rateLimit{name, perMinute, newLimiter(perMinute), newLimiter(addressesPerSite * perMinute)}
+}
+
+func newLimiter(perMinute int) *throttled.GCRARateLimiterCtx {
 	store, err := memstore.NewCtx(rateLimitKeys)
 	if err != nil {
 		panic(err) // only for a negative number of keys
@@ -41,24 +58,47 @@ func newRateLimit(perMinute int) *rateLimit {
 	limiter, err := throttled.NewGCRARateLimiterCtx(store, throttled.RateQuota{
 		MaxRate: throttled.PerMin(perMinute), MaxBurst: perMinute - 1})
 	if err != nil {
-		panic(err) // only for a negative rate
+		panic(err) // only for a rate that is not positive
 	}
-	return &rateLimit{perMinute, limiter}
+	return limiter
+}
+
+// take counts a request of the user or, without one, of the address, and reports whether it is over the limit. The result is that
+// of the limit that leaves the least.
+func (l *rateLimit) take(ctx context.Context, user, ip string) (limited bool, r throttled.RateLimitResult, err error) {
+	if user != "" {
+		return l.each.RateLimitCtx(ctx, user, 1)
+	}
+	site := site(ip)
+	if site != "" { // an exhausted site must not fill the memory of addresses
+		if _, r, err = l.sites.RateLimitCtx(ctx, site, 0); err != nil || r.Remaining < 1 {
+			return err == nil, r, err
+		}
+	}
+	limited, r, err = l.each.RateLimitCtx(ctx, network(ip), 1)
+	if err != nil || limited || site == "" {
+		return limited, r, err
+	}
+	limited, all, err := l.sites.RateLimitCtx(ctx, site, 1)
+	if limited || all.Remaining < r.Remaining {
+		r = all
+	}
+	return limited, r, err
 }
 
 // throttle refuses requests over the limit: of one user if the request has one, else of one address.
 func (a *API) throttle(l *rateLimit) gin.HandlerFunc {
+	policy := fmt.Sprintf(`"%s";q=%d;w=60`, l.name, l.perMinute)
 	return func(c *gin.Context) {
-		key := username(c)
-		if key == "" {
-			key = network(c.ClientIP())
-		}
-		limited, result, err := l.limiter.RateLimitCtx(c.Request.Context(), key, 1)
-		switch {
-		case err != nil:
+		limited, result, err := l.take(c.Request.Context(), username(c), c.ClientIP())
+		if err != nil {
 			a.respond(c, nil, err)
-		case limited:
-			seconds := max(1, int(math.Ceil(result.RetryAfter.Seconds())))
+			return
+		}
+		c.Header("RateLimit-Policy", policy)
+		c.Header("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%d`, l.name, result.Remaining, wholeSeconds(result.ResetAfter)))
+		if limited {
+			seconds := wholeSeconds(result.RetryAfter)
 			c.Header("Retry-After", strconv.Itoa(seconds))
 			a.respond(c, nil, twtr.Errorf(twtr.TooManyRequests, "rate limit exceeded (%d per minute); retry in %s",
 				l.perMinute, time.Duration(seconds)*time.Second))
@@ -66,11 +106,26 @@ func (a *API) throttle(l *rateLimit) gin.HandlerFunc {
 	}
 }
 
+// wholeSeconds rounds up, to at least 1.
+func wholeSeconds(d time.Duration) int { return max(1, int(math.Ceil(d.Seconds()))) }
+
 // network is the address or, for IPv6, its /64, because nearly every client can choose from a whole one.
 func network(ip string) string {
 	addr, err := netip.ParseAddr(ip)
-	if err != nil || addr.Unmap().Is4() {
+	if err != nil {
 		return ip
 	}
+	if addr = addr.Unmap(); addr.Is4() {
+		return addr.String()
+	}
 	return netip.PrefixFrom(addr.WithZone(""), 64).Masked().String()
+}
+
+// site is the /48 of an IPv6 address, which is what one customer of a provider can have; "" for any other address.
+func site(ip string) string {
+	addr, err := netip.ParseAddr(ip)
+	if err != nil || addr.Unmap().Is4() {
+		return ""
+	}
+	return netip.PrefixFrom(addr.WithZone(""), 48).Masked().String()
 }

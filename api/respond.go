@@ -3,11 +3,16 @@ package api
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
+	"time"
 
 	"github.com/gin-gonic/gin"
 
@@ -26,6 +31,8 @@ var statuses = map[twtr.Code]int{
 	twtr.WrongMethod:     http.StatusMethodNotAllowed,
 	twtr.Conflict:        http.StatusConflict,
 	twtr.TooLarge:        http.StatusRequestEntityTooLarge,
+	twtr.Unsupported:     http.StatusUnsupportedMediaType,
+	twtr.TooSlow:         http.StatusRequestTimeout,
 	twtr.Invalid:         http.StatusUnprocessableEntity,
 	twtr.TooManyRequests: http.StatusTooManyRequests,
 	clientClosed:         499, // nginx's, for logs and metrics: no client sees it
@@ -35,9 +42,14 @@ var statuses = map[twtr.Code]int{
 
 // envelope is the body of every JSON response.
 type envelope struct {
-	Status     int    `json:"status"`
-	Data       any    `json:"data"`
-	Error      string `json:"error"`
+	Status int    `json:"status"`
+	Data   any    `json:"data"`
+	Error  string `json:"error"`
+	// These are of errors alone. Fields has every field that breaks a rule, and Field the only one.
+	Code   twtr.Code         `json:"code,omitempty"`
+	Field  string            `json:"field,omitempty"`
+	Fields []twtr.FieldError `json:"fields,omitempty"`
+	// NextCursor is of a page that is not the last one.
 	NextCursor string `json:"nextCursor,omitempty"`
 }
 
@@ -61,11 +73,51 @@ func (a *API) respond(c *gin.Context, body any, err error) {
 		}
 		buf := pageBuffers.Get().(*[]byte)
 		*buf = p.appendEnvelope((*buf)[:0])
-		write(c, http.StatusOK, *buf)
+		writeOK(c, *buf)
 		pageBuffers.Put(buf)
 		return
 	}
-	a.writeEnvelope(c, envelope{Status: http.StatusOK, Data: body})
+	if text, ok := a.encode(c, envelope{Status: http.StatusOK, Data: body}); ok {
+		writeOK(c, text)
+	}
+}
+
+// writeOK writes a successful response. A read may be kept, and is asked for again each time, which costs little: its ETag is the
+// same as long as the response is, whichever process answers. The response to a write may hold tokens.
+func writeOK(c *gin.Context, body []byte) {
+	if !isRead(c) {
+		c.Header("Cache-Control", "no-store")
+		write(c, http.StatusOK, jsonType, body)
+		return
+	}
+	caching := "no-cache"
+	if username(c) != "" {
+		caching = "private, no-cache"
+	}
+	sum := sha256.Sum256(body)
+	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	c.Header("Cache-Control", caching)
+	c.Header("ETag", tag)
+	if matches(c.Request.Header.Values("If-None-Match"), tag) {
+		c.Status(http.StatusNotModified)
+		return
+	}
+	write(c, http.StatusOK, jsonType, body)
+}
+
+func isRead(c *gin.Context) bool {
+	return c.Request.Method == http.MethodGet || c.Request.Method == http.MethodHead
+}
+
+// matches reports whether an If-None-Match header names the tag, by weak comparison (RFC 9110, 13.1.2). The tag has no comma.
+func matches(ifNoneMatch []string, tag string) bool {
+	all := strings.Join(ifNoneMatch, ",")
+	if strings.TrimSpace(all) == "*" {
+		return true
+	}
+	return slices.ContainsFunc(strings.Split(all, ","), func(one string) bool {
+		return strings.TrimPrefix(strings.TrimSpace(one), "W/") == tag
+	})
 }
 
 // pageBuffers are reused, because a page is much larger than all else that a request allocates: 100 tweets of the longest
@@ -77,7 +129,13 @@ func (a *API) respondError(c *gin.Context, err error) {
 	message := e.Message
 	switch e.Code {
 	case twtr.Unauthenticated:
-		c.Header("WWW-Authenticate", "Bearer")
+		if c.Writer.Header().Get("WWW-Authenticate") == "" { // none that says more
+			c.Header("WWW-Authenticate", "Bearer")
+		}
+	case twtr.TooManyRequests:
+		if wait, ok := errors.AsType[retryAfter](err); ok {
+			c.Header("Retry-After", strconv.Itoa(wholeSeconds(time.Duration(wait))))
+		}
 	case twtr.Unavailable:
 		a.logUnavailable(c, err)
 		if !errors.Is(err, errNotRepeatable) {
@@ -88,8 +146,19 @@ func (a *API) respondError(c *gin.Context, err error) {
 		a.log.ErrorContext(c.Request.Context(), "request failed", requestIDKey, c.GetString(requestIDKey), "error", err)
 	}
 	c.Abort()
-	a.writeEnvelope(c, envelope{Status: statuses[e.Code], Error: message})
+	failure := envelope{Status: statuses[e.Code], Error: message, Code: e.Code, Fields: e.Fields}
+	if len(e.Fields) == 1 {
+		failure.Field = e.Fields[0].Field
+	}
+	if text, ok := a.encode(c, failure); ok {
+		write(c, failure.Status, jsonType, text)
+	}
 }
+
+// retryAfter is in the chain of a [twtr.TooManyRequests] error: the request may be sent again after that time.
+type retryAfter time.Duration
+
+func (r retryAfter) Error() string { return "too early by " + time.Duration(r).String() }
 
 // errNotRepeatable is in the chain of an [twtr.Unavailable] error whose request must not be sent again blindly: it may have
 // been accepted, and would then be done twice.
@@ -135,25 +204,29 @@ func (a *API) logUnavailable(c *gin.Context, err error) {
 	a.log.WarnContext(c.Request.Context(), "dependency unavailable", requestIDKey, c.GetString(requestIDKey), "dependency", dependency, "error", err)
 }
 
-func (a *API) writeEnvelope(c *gin.Context, e envelope) {
+// encode returns the envelope as JSON. If it cannot be encoded, that is the response, and ok is false.
+func (a *API) encode(c *gin.Context, e envelope) (text []byte, ok bool) {
 	var buf bytes.Buffer
 	encoder := json.NewEncoder(&buf)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(e); err != nil { // only for a type that JSON does not have
 		a.log.ErrorContext(c.Request.Context(), "response cannot be encoded", requestIDKey, c.GetString(requestIDKey), "error", err)
 		c.AbortWithStatus(http.StatusInternalServerError)
-		return
+		return nil, false
 	}
-	write(c, e.Status, buf.Bytes())
+	return buf.Bytes(), true
 }
 
-// write writes a response whose length is known, so that it is not sent in chunks.
-func write(c *gin.Context, status int, body []byte) {
+const jsonType = "application/json; charset=utf-8"
+
+// write writes a response whose length is known, so that it is not sent in chunks. The response to HEAD has the headers alone.
+func write(c *gin.Context, status int, contentType string, body []byte) {
 	header := c.Writer.Header()
-	header["Content-Type"] = jsonType
+	header["Content-Type"] = []string{contentType}
 	header["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.Writer.WriteHeader(status)
-	_, _ = c.Writer.Write(body) // an error means that the client is gone
+	c.Writer.WriteHeaderNow() // or Gin adds a body of its own to the 404 of a HEAD
+	if c.Request.Method != http.MethodHead {
+		_, _ = c.Writer.Write(body) // an error means that the client is gone
+	}
 }
-
-var jsonType = []string{"application/json; charset=utf-8"}

@@ -14,7 +14,8 @@ import (
 type workflowOf[In any] interface {
 	func(workflow.Context, In) error |
 		func(workflow.Context, In) (workflows.DeliveryResult, error) |
-		func(workflow.Context, In) (workflows.RetractionResult, error)
+		func(workflow.Context, In) (workflows.RetractionResult, error) |
+		func(workflow.Context, In) (workflows.ErasureResult, error)
 }
 
 // start starts a workflow and returns when Temporal has stored it: from then on it runs, whatever else fails. If a workflow of

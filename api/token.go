@@ -1,9 +1,11 @@
 package api
 
 import (
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +15,7 @@ import (
 	lru "github.com/hashicorp/golang-lru"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/seal"
 )
 
 const (
@@ -47,6 +50,10 @@ type tokens struct {
 	keys   []Key
 	now    func() time.Time
 	parser *jwt.Parser
+	// parserOfOld accepts tokens that have expired by up to [twtr.KnownSourceKept], too.
+	parserOfOld *jwt.Parser
+	// refreshKeys are derived from keys, in their order.
+	refreshKeys [][]byte
 	// verified remembers tokens that were verified, because a client sends the same one for minutes.
 	verified *lru.Cache
 }
@@ -54,10 +61,22 @@ type tokens struct {
 // verifiedTokens bounds how many tokens are remembered, which takes some 5 MB.
 const verifiedTokens = 10_000
 
-// verifiedToken is what a token says.
-type verifiedToken struct {
+// identity is who makes a request: a user, in one of their sessions.
+type identity struct {
 	username string
-	expires  time.Time
+	session  uuid.UUID
+}
+
+// claims are what an access token says. Its session is in "sid", as in OpenID Connect.
+type claims struct {
+	jwt.RegisteredClaims
+	Session uuid.UUID `json:"sid"`
+}
+
+// verifiedToken is what a token says that was verified.
+type verifiedToken struct {
+	identity
+	expires time.Time
 }
 
 func newTokens(keys []Key, now func() time.Time) *tokens {
@@ -65,49 +84,89 @@ func newTokens(keys []Key, now func() time.Time) *tokens {
 	if err != nil {
 		panic(err) // only for a size of 0
 	}
-	return &tokens{keys: keys, now: now, verified: verified, parser: jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
-		jwt.WithIssuer(issuer), jwt.WithAudience(audience),
-		jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(now), jwt.WithLeeway(clockLeeway),
-	)}
+	parser := func(leeway time.Duration) *jwt.Parser {
+		return jwt.NewParser(jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}), jwt.WithIssuer(issuer), jwt.WithAudience(audience),
+			jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithTimeFunc(now), jwt.WithLeeway(leeway))
+	}
+	t := &tokens{keys: keys, now: now, verified: verified, parser: parser(clockLeeway), parserOfOld: parser(twtr.KnownSourceKept)}
+	for _, k := range keys {
+		t.refreshKeys = append(t.refreshKeys, seal.Key(string(k.Secret), "refresh"))
+	}
+	return t
 }
 
-func (t *tokens) issue(username string) (string, error) {
+func (t *tokens) issue(who identity) (string, error) {
 	now := t.now()
-	token := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+	token := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{Session: who.session, RegisteredClaims: jwt.RegisteredClaims{
 		Issuer:    issuer,
 		Audience:  jwt.ClaimStrings{audience},
-		Subject:   username,
+		Subject:   who.username,
 		ExpiresAt: jwt.NewNumericDate(now.Add(accessTokenLife)),
 		IssuedAt:  jwt.NewNumericDate(now),
 		ID:        uuid.NewString(),
-	})
+	}})
 	token.Header["kid"] = t.keys[0].ID
 	return token.SignedString(t.keys[0].Secret)
 }
 
-// verify returns the token's user, or a [twtr.Unauthenticated] error.
-func (t *tokens) verify(text string) (username string, err error) {
+// verify returns who has the token, or a [twtr.Unauthenticated] error.
+func (t *tokens) verify(text string) (identity, error) {
 	if known, ok := t.verified.Get(text); ok && t.now().Before(known.(verifiedToken).expires.Add(clockLeeway)) {
-		return known.(verifiedToken).username, nil
+		return known.(verifiedToken).identity, nil
 	}
-	var claims jwt.RegisteredClaims
-	_, err = t.parser.ParseWithClaims(text, &claims, func(token *jwt.Token) (any, error) {
+	c, err := t.parse(t.parser, text)
+	if err != nil {
+		return identity{}, twtr.Errorf(twtr.Unauthenticated, "the access token is not valid, or has expired: log in or refresh")
+	}
+	who := identity{c.Subject, c.Session}
+	t.verified.Add(text, verifiedToken{who, c.ExpiresAt.Time})
+	return who, nil
+}
+
+// once returns whose token it is, or was in the last [twtr.KnownSourceKept]: it may have expired, and its session may have ended.
+// It gives no right to anything, but tells a client that has logged in before from one that guesses.
+func (t *tokens) once(text string) (identity, bool) {
+	c, err := t.parse(t.parserOfOld, text)
+	return identity{c.Subject, c.Session}, err == nil
+}
+
+func (t *tokens) parse(parser *jwt.Parser, text string) (c claims, err error) {
+	_, err = parser.ParseWithClaims(text, &c, func(token *jwt.Token) (any, error) {
 		for _, k := range t.keys {
 			if k.ID == token.Header["kid"] {
 				return k.Secret, nil
 			}
 		}
-		return nil, fmt.Errorf("unknown kid")
+		return nil, errors.New("unknown kid")
 	})
-	if err != nil || twtr.ValidateUsername("sub", claims.Subject) != nil {
-		return "", twtr.Errorf(twtr.Unauthenticated, "the access token is not valid, or has expired: log in or refresh")
+	switch {
+	case err != nil:
+		return claims{}, err
+	case c.Session == uuid.Nil:
+		return claims{}, errors.New("the token names no session")
 	}
-	t.verified.Add(text, verifiedToken{claims.Subject, claims.ExpiresAt.Time})
-	return claims.Subject, nil
+	if err := twtr.ValidateUsername("sub", c.Subject); err != nil {
+		return claims{}, err
+	}
+	return c, nil
 }
 
-// refreshToken is a session's family and 32 random bytes, of which the store has only the hash.
+// successors returns the tokens that may follow this one: the first is the one to give; another process, whose first key is another
+// one, gives one of the others.
+func (t *tokens) successors(spent refreshToken) []refreshToken {
+	all := make([]refreshToken, len(t.refreshKeys))
+	for i, key := range t.refreshKeys {
+		mac := hmac.New(sha256.New, key)
+		mac.Write(spent.family[:])
+		mac.Write(spent.secret[:])
+		all[i].family = spent.family
+		mac.Sum(all[i].secret[:0])
+	}
+	return all
+}
+
+// refreshToken is a session's family and 32 bytes, of which the store has only the hash. Those of the first token are random. Each
+// later one is derived from the one before it, by a key that only the API has: so every use of one token gives the same next one.
 type refreshToken struct {
 	family uuid.UUID
 	secret [32]byte

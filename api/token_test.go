@@ -1,7 +1,6 @@
 package api
 
 import (
-	"context"
 	"strings"
 	"testing"
 	"time"
@@ -22,12 +21,13 @@ func key(t *testing.T, id string) Key {
 func TestAnAccessTokenIsGoodFor15MinutesAndSurvivesANewKey(t *testing.T) {
 	now := time.Now()
 	clock := func() time.Time { return now }
-	text, err := newTokens([]Key{key(t, "old")}, clock).issue("ann")
+	who := identity{"ann", uuid.New()}
+	text, err := newTokens([]Key{key(t, "old")}, clock).issue(who)
 	require.NoError(t, err)
 	rolled := newTokens([]Key{key(t, "new"), key(t, "old")}, clock)
-	name, err := rolled.verify(text)
+	got, err := rolled.verify(text)
 	require.NoError(t, err)
-	require.Equal(t, "ann", name)
+	require.Equal(t, who, got)
 
 	var claims jwt.MapClaims
 	parsed, _, err := jwt.NewParser().ParseUnverified(text, &claims)
@@ -35,7 +35,7 @@ func TestAnAccessTokenIsGoodFor15MinutesAndSurvivesANewKey(t *testing.T) {
 	require.Equal(t, map[string]any{"alg": "HS256", "typ": "JWT", "kid": "old"}, parsed.Header)
 	require.NotEmpty(t, claims["jti"])
 	delete(claims, "jti")
-	require.Equal(t, jwt.MapClaims{"iss": "twtr", "aud": []any{"twtr-api"}, "sub": "ann",
+	require.Equal(t, jwt.MapClaims{"iss": "twtr", "aud": []any{"twtr-api"}, "sub": "ann", "sid": who.session.String(),
 		"iat": float64(now.Unix()), "exp": float64(now.Add(15 * time.Minute).Unix())}, claims)
 
 	now = now.Add(15*time.Minute + clockLeeway + time.Second)
@@ -49,7 +49,7 @@ func TestAnAccessTokenIsGoodWhereTheClockDiffersByAFewSeconds(t *testing.T) {
 		return func() time.Time { return now.Add(difference) }
 	}
 	keys := []Key{key(t, "k")}
-	text, err := newTokens(keys, at(20*time.Second)).issue("ann")
+	text, err := newTokens(keys, at(20*time.Second)).issue(identity{"ann", uuid.New()})
 	require.NoError(t, err)
 	for difference, want := range map[time.Duration]twtr.Code{0: "", 40 * time.Second: "", -time.Minute: twtr.Unauthenticated} {
 		_, err := newTokens(keys, at(difference)).verify(text)
@@ -60,11 +60,11 @@ func TestAnAccessTokenIsGoodWhereTheClockDiffersByAFewSeconds(t *testing.T) {
 func TestAForgedAccessTokenIsRefused(t *testing.T) {
 	keys := []Key{key(t, "k")}
 	tokens := newTokens(keys, time.Now)
-	good := func() jwt.RegisteredClaims {
-		return jwt.RegisteredClaims{Issuer: issuer, Audience: jwt.ClaimStrings{audience}, Subject: "ann",
-			ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)), IssuedAt: jwt.NewNumericDate(time.Now())}
+	good := func() claims {
+		return claims{Session: uuid.New(), RegisteredClaims: jwt.RegisteredClaims{Issuer: issuer, Audience: jwt.ClaimStrings{audience},
+			Subject: "ann", ExpiresAt: jwt.NewNumericDate(time.Now().Add(time.Minute)), IssuedAt: jwt.NewNumericDate(time.Now())}}
 	}
-	sign := func(method jwt.SigningMethod, kid any, secret any, claims jwt.RegisteredClaims) string {
+	sign := func(method jwt.SigningMethod, kid any, secret any, claims claims) string {
 		token := jwt.NewWithClaims(method, claims)
 		token.Header["kid"] = kid
 		text, err := token.SignedString(secret)
@@ -73,7 +73,7 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 	}
 	_, err := tokens.verify(sign(jwt.SigningMethodHS256, "k", keys[0].Secret, good()))
 	require.NoError(t, err)
-	changed := func(change func(*jwt.RegisteredClaims)) string {
+	changed := func(change func(*claims)) string {
 		c := good()
 		change(&c)
 		return sign(jwt.SigningMethodHS256, "k", keys[0].Secret, c)
@@ -86,11 +86,12 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 		"another secret":    sign(jwt.SigningMethodHS256, "k", []byte(strings.Repeat("x", 32)), good()),
 		"unknown kid":       sign(jwt.SigningMethodHS256, "x", keys[0].Secret, good()),
 		"kid of a type":     sign(jwt.SigningMethodHS256, 1, keys[0].Secret, good()),
-		"no expiry":         changed(func(c *jwt.RegisteredClaims) { c.ExpiresAt = nil }),
-		"another issuer":    changed(func(c *jwt.RegisteredClaims) { c.Issuer = "x" }),
-		"another audience":  changed(func(c *jwt.RegisteredClaims) { c.Audience = jwt.ClaimStrings{"x"} }),
-		"issued tomorrow":   changed(func(c *jwt.RegisteredClaims) { c.IssuedAt = jwt.NewNumericDate(time.Now().Add(24 * time.Hour)) }),
-		"nobody":            changed(func(c *jwt.RegisteredClaims) { c.Subject = "" }),
+		"no expiry":         changed(func(c *claims) { c.ExpiresAt = nil }),
+		"another issuer":    changed(func(c *claims) { c.Issuer = "x" }),
+		"another audience":  changed(func(c *claims) { c.Audience = jwt.ClaimStrings{"x"} }),
+		"issued tomorrow":   changed(func(c *claims) { c.IssuedAt = jwt.NewNumericDate(time.Now().Add(24 * time.Hour)) }),
+		"no session":        changed(func(c *claims) { c.Session = uuid.Nil }),
+		"nobody":            changed(func(c *claims) { c.Subject = "" }),
 	} {
 		_, err := tokens.verify(text)
 		require.Equal(t, twtr.Unauthenticated, twtr.ErrorCode(err), what)
@@ -117,44 +118,17 @@ func TestARefreshTokenIsReadBackAndAnythingElseIsNot(t *testing.T) {
 	}
 }
 
-func TestAPasswordMatchesItsHashAlone(t *testing.T) {
-	h := newHasher()
-	hash, err := h.hash(t.Context(), "correct horse")
-	require.NoError(t, err)
-	require.True(t, strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$"))
-	again, err := h.hash(t.Context(), "correct horse")
-	require.NoError(t, err)
-	require.NotEqual(t, hash, again)
-	for password, want := range map[string]bool{"correct horse": true, "Correct horse": false, "": false} {
-		ok, err := h.matches(t.Context(), password, hash)
-		require.NoError(t, err)
-		require.Equal(t, want, ok)
-	}
-	for _, broken := range []string{"", "plain", "$argon2id$v=19$m=x$a$b", "$argon2id$v=19$m=8,t=1,p=1$!$b"} {
-		_, err := h.matches(t.Context(), "correct horse", broken)
-		require.Error(t, err)
-	}
-}
-
-func TestHashingWaitsForItsTurnNoLongerThanTheRequest(t *testing.T) {
-	h := newHasher()
-	for range cap(h.slots) {
-		h.slots <- struct{}{}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
-	defer cancel()
-	_, err := h.hash(ctx, "correct horse")
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-}
-
 func TestACursorIsGoodForItsListAlone(t *testing.T) {
-	c := cursors{key: []byte("a key")}
+	c := newCursors([]string{"a key"})
 	id := uuid.Must(uuid.NewV7())
 	text := c.make("tweets/ann", id[:])
 	got, err := c.parse("tweets/ann", text)
 	require.NoError(t, err)
 	require.Equal(t, id[:], got)
-	other := cursors{key: []byte("another key")}
+	other := newCursors([]string{"another key"})
+	got, err = newCursors([]string{"another key", "a key"}).parse("tweets/ann", text)
+	require.NoError(t, err)
+	require.Equal(t, id[:], got)
 	for _, try := range []func() ([]byte, error){
 		func() ([]byte, error) { return c.parse("tweets/bob", text) },
 		func() ([]byte, error) { return other.parse("tweets/ann", text) },

@@ -20,7 +20,8 @@ import (
 func (a *API) tweetRoutes() []route {
 	return []route{
 		{method: http.MethodPost, path: "/tweets", auth: true, limit: a.tweets, handler: a.postTweet},
-		{method: http.MethodGet, path: "/tweets/:username", handler: a.listTweets},
+		{method: http.MethodGet, path: "/tweets/:username", handler: a.getTweetOrList},
+		{method: http.MethodGet, path: "/users/:username/tweets", handler: a.listTweets},
 		{method: http.MethodDelete, path: "/tweets/:id", auth: true, limit: a.tweets, handler: a.deleteTweet},
 	}
 }
@@ -38,20 +39,42 @@ func (a *API) postTweet(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	own := id
 	keys, hasKey := c.Request.Header["Idempotency-Key"]
 	if hasKey {
 		if id, err = a.claim(ctx, username(c), keys, id, post); err != nil {
 			return nil, err
 		}
 	}
+	replayed := id != own
 	tweet, err := twtr.NewTweet(id, username(c), post)
 	if err != nil {
 		return nil, err
 	}
-	if err := a.post(ctx, tweet); err != nil {
+	over := false
+	if replayed {
+		over, err = a.isOver(ctx, id)
+	}
+	if err == nil && !over {
+		err = a.post(ctx, tweet)
+	}
+	if err != nil {
 		return nil, maybeAccepted(err, hasKey)
 	}
+	if replayed {
+		c.Header("Idempotent-Replayed", "true")
+	}
 	return tweet.Body, nil
+}
+
+// isOver reports whether the tweet's delivery is over. Its workflow must not start again then: what Temporal knew of it, and by
+// which it refuses a second start, may be deleted.
+func (a *API) isOver(ctx context.Context, id uuid.UUID) (bool, error) {
+	_, err := a.store.Receipt(ctx, id)
+	if twtr.ErrorCode(err) == twtr.NotFound {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // post starts the workflow that stores and delivers the tweet, and then stores the tweet. The start is the promise; the write
@@ -84,7 +107,7 @@ var idempotencyKeys = regexp.MustCompile(`^[!-~]{1,255}$`)
 // claim returns the id of the tweet that the user's Idempotency-Key stands for: the given one, or that of an earlier request.
 func (a *API) claim(ctx context.Context, username string, keys []string, id uuid.UUID, post twtr.Post) (uuid.UUID, error) {
 	if len(keys) != 1 || !idempotencyKeys.MatchString(keys[0]) {
-		return uuid.Nil, twtr.Errorf(twtr.Invalid, "Idempotency-Key must have 1 to 255 visible ASCII characters")
+		return uuid.Nil, twtr.InvalidField("Idempotency-Key", "must have 1 to 255 visible ASCII characters")
 	}
 	// The hash covers whatever fields posts have. A new one must be omitted from the JSON while it is empty, or the requests of
 	// the last day, sent again, would differ from their claims.
@@ -104,7 +127,7 @@ func (a *API) claim(ctx context.Context, username string, keys []string, id uuid
 		return uuid.Nil, err
 	}
 	if !bytes.Equal(claim.RequestHash, hash[:]) {
-		return uuid.Nil, twtr.Errorf(twtr.Invalid, "Idempotency-Key was used for a tweet with another content: take a new one")
+		return uuid.Nil, twtr.InvalidField("Idempotency-Key", "was used for a tweet with different content: use a new key")
 	}
 	return claim.TweetID, nil
 }
@@ -128,30 +151,32 @@ func (a *API) deleteTweet(c *gin.Context) (any, error) {
 
 func errNotYours() error { return twtr.Errorf(twtr.Forbidden, "the tweet is not yours") }
 
-// tweetID returns the id in the request's path. One that is not written as we write ids is not found.
-func tweetID(c *gin.Context) (uuid.UUID, error) {
-	id, err := uuid.Parse(c.Param("id"))
-	if err != nil || id.String() != c.Param("id") {
-		return uuid.Nil, twtr.Errorf(twtr.NotFound, "there is no tweet of that id")
+// getTweetOrList responds with the tweet of that id or, for a username, with the user's tweets. The router has one name for both.
+// No username is as long as an id.
+func (a *API) getTweetOrList(c *gin.Context) (any, error) {
+	id, ok := parseID(c.Param("username"))
+	if !ok {
+		return a.listTweets(c)
 	}
-	return id, nil
+	tweet, err := a.store.Tweet(c.Request.Context(), id)
+	return tweet.Body, err
 }
 
 func (a *API) listTweets(c *gin.Context) (any, error) {
-	ctx, name := c.Request.Context(), c.Param("username")
+	ctx, name := c.Request.Context(), twtr.FoldUsername(c.Param("username"))
 	limit, err := pageLimit(c)
 	if err != nil {
 		return nil, err
 	}
 	list := "tweets/" + name
-	before, err := a.cursors.cursorID(c, list)
+	window, err := a.window(c, list)
 	if err != nil {
 		return nil, err
 	}
 	if err := isUsername(name); err != nil {
 		return nil, err
 	}
-	tweets, err := a.store.TweetsByUser(ctx, name, before, limit+1)
+	tweets, err := a.store.TweetsByUser(ctx, name, window, limit+1)
 	if err == nil && len(tweets) == 0 {
 		_, err = a.user(ctx, name) // a list that is not empty is a user's
 	}

@@ -64,7 +64,8 @@ func TestTheSameIdempotencyKeyPostsTheSameTweet(t *testing.T) {
 	require.Equal(t, append(once, once...), store.calls)
 
 	other := post(t, a, `{"content":"Hello"}`, "Idempotency-Key: k")
-	require.JSONEq(t, `{"status":422,"data":null,"error":"Idempotency-Key was used for a tweet with another content: take a new one"}`, other.Body.String())
+	require.JSONEq(t, `{"status":422,"data":null,"error":"Idempotency-Key was used for a tweet with different content: use a new key","code":"invalid","field":"Idempotency-Key",
+		"fields":[{"field":"Idempotency-Key","error":"Idempotency-Key was used for a tweet with different content: use a new key"}]}`, other.Body.String())
 	require.Equal(t, 200, post(t, a, `{"content":"Hello"}`, "Idempotency-Key: l").Code)
 }
 
@@ -89,7 +90,7 @@ func TestATweetThatMayHaveBeenAcceptedIsToBeRepeatedOnlyByItsKey(t *testing.T) {
 		w := post(t, a, `{"content":"hello"}`, c.header)
 		require.Equal(t, 503, w.Code)
 		require.Equal(t, c.retryAfter, w.Header().Get("Retry-After"))
-		require.JSONEq(t, fmt.Sprintf(`{"status":503,"data":null,"error":%q}`, c.message), w.Body.String())
+		require.JSONEq(t, fmt.Sprintf(`{"status":503,"data":null,"error":%q,"code":"unavailable"}`, c.message), w.Body.String())
 		require.Equal(t, c.temporal != nil, strings.Contains(logs.String(), `"dependency":"Temporal"`), logs.String())
 	}
 	require.Equal(t, "the store does not answer", unavailable.Error(), "the error itself is not changed")
@@ -97,7 +98,7 @@ func TestATweetThatMayHaveBeenAcceptedIsToBeRepeatedOnlyByItsKey(t *testing.T) {
 	// A claim that fails has accepted nothing.
 	store := &fakeStore{err: unavailable}
 	w := post(t, newAPIWith(t, &strings.Builder{}, Config{Store: store}), `{"content":"hello"}`, "Idempotency-Key: k")
-	require.JSONEq(t, `{"status":503,"data":null,"error":"the store does not answer; try again in a second"}`, w.Body.String())
+	require.JSONEq(t, `{"status":503,"data":null,"error":"the store does not answer; try again in a second","code":"unavailable"}`, w.Body.String())
 }
 
 func TestAStartThatIsNotAllowedIsAFaultOfOurs(t *testing.T) {

@@ -17,51 +17,60 @@ func (a *API) userRoutes() []route {
 	return []route{
 		{method: http.MethodPost, path: "/users", limit: a.signUps, handler: a.createUser},
 		{method: http.MethodPost, path: "/users/authorize", limit: a.logins, handler: a.authorize},
-		{method: http.MethodPost, path: "/users/refresh", handler: a.refresh},
-		{method: http.MethodPost, path: "/users/logout", handler: a.logout},
 		{method: http.MethodGet, path: "/users/:username", handler: a.getUser},
+		{method: http.MethodGet, path: "/users/me", auth: true, handler: a.getMe},
+		{method: http.MethodPut, path: "/users/me/password", auth: true, limit: a.logins, handler: a.changePassword},
+		{method: http.MethodDelete, path: "/users/me", auth: true, limit: a.reads, handler: a.deleteMe},
 	}
 }
 
-// getUser responds with a user's profile. The counts of followers lag by a few seconds.
+// profile is what everyone may see of a user. The counts of followers lag by a few seconds.
+type profile struct {
+	Username    string         `json:"username"`
+	DisplayName string         `json:"displayName"`
+	CreatedAt   twtr.Timestamp `json:"createdAt"`
+	Followers   int            `json:"followers"`
+	Followings  int            `json:"followings"`
+}
+
 func (a *API) getUser(c *gin.Context) (any, error) {
-	name := c.Param("username")
+	_, p, err := a.profile(c.Request.Context(), twtr.FoldUsername(c.Param("username")))
+	return p, err
+}
+
+// getMe responds with the profile of the user who asks, and what only they may see.
+func (a *API) getMe(c *gin.Context) (any, error) {
+	user, p, err := a.profile(c.Request.Context(), username(c))
+	return struct {
+		profile
+		Email string `json:"email"`
+	}{p, user.Email}, err
+}
+
+func (a *API) profile(ctx context.Context, name string) (twtr.User, profile, error) {
 	if err := isUsername(name); err != nil {
-		return nil, err
+		return twtr.User{}, profile{}, err
 	}
 	var (
 		user       twtr.User
 		counts     []twtr.FollowerCount
 		followings int
 	)
-	reads, ctx := errgroup.WithContext(c.Request.Context())
+	reads, ctx := errgroup.WithContext(ctx)
 	reads.Go(func() (err error) { user, err = a.store.User(ctx, name); return err })
 	reads.Go(func() (err error) { counts, err = a.store.FollowerCounts(ctx, name); return err })
 	reads.Go(func() (err error) { followings, err = a.store.CountFollowings(ctx, name); return err })
 	if err := reads.Wait(); err != nil {
-		return nil, err
+		return user, profile{}, err
 	}
 	followers := 0
 	for _, bucket := range counts {
 		followers += bucket.Count
 	}
-	return struct {
-		Username    string         `json:"username"`
-		DisplayName string         `json:"displayName"`
-		CreatedAt   twtr.Timestamp `json:"createdAt"`
-		Followers   int            `json:"followers"`
-		Followings  int            `json:"followings"`
-	}{user.Username, user.DisplayName, twtr.Timestamp(user.CreatedAt), followers, followings}, nil
-}
-
-// tokenPair is what a client gets by logging in.
-type tokenPair struct {
-	AccessToken  string `json:"accessToken"`
-	RefreshToken string `json:"refreshToken"`
+	return user, profile{user.Username, user.DisplayName, twtr.Timestamp(user.CreatedAt), followers, followings}, nil
 }
 
 func (a *API) createUser(c *gin.Context) (any, error) {
-	ctx := c.Request.Context()
 	var in struct {
 		Username             string `json:"username"`
 		Password             string `json:"password"`
@@ -72,49 +81,113 @@ func (a *API) createUser(c *gin.Context) (any, error) {
 	if err := readJSON(c, &in); err != nil {
 		return nil, err
 	}
-	if err := twtr.SignUp(in).Validate(); err != nil {
+	request := twtr.SignUp(in)
+	request.Username = twtr.FoldUsername(in.Username)
+	request.Password = twtr.NormalizePassword(in.Password)
+	request.PasswordConfirmation = twtr.NormalizePassword(in.PasswordConfirmation)
+	if err := twtr.JoinInvalid(request.Validate(),
+		validateNewPassword("password", request.Password, request.Username, request.Email, request.DisplayName)); err != nil {
 		return nil, err
 	}
-	// The workflow decides; this saves hashing a password for nothing.
-	switch _, err := a.store.User(ctx, in.Username); twtr.ErrorCode(err) {
-	case "":
-		return nil, twtr.Errorf(twtr.Conflict, "username %s is taken", in.Username)
-	case twtr.NotFound:
-	default:
-		return nil, err
-	}
-	hash, err := a.hasher.hash(ctx, in.Password)
+	user, err := a.signUp(c, request)
 	if err != nil {
 		return nil, err
 	}
-	sealed, err := a.sealer.Seal(twtr.User{
-		Username:     in.Username,
-		Email:        in.Email,
-		DisplayName:  in.DisplayName,
-		PasswordHash: hash,
-		CreatedAt:    a.now().UTC().Truncate(time.Millisecond),
-	})
+	pair, err := a.login(c, user)
 	if err != nil {
-		return nil, err
-	}
-	start := workflows.CreateUserInput{Request: uuid.New(), Username: in.Username, Sealed: sealed}
-	if err := run(ctx, a.temporal, workflows.CreateUser, start); err != nil {
-		return nil, err
-	}
-	pair, err := a.login(ctx, in.Username)
-	if err != nil {
-		return nil, err
+		return nil, maybeDone(err, signUpMaybeDone)
 	}
 	return struct {
 		Username    string `json:"username"`
 		Email       string `json:"email"`
 		DisplayName string `json:"displayName"`
 		tokenPair
-	}{in.Username, in.Email, in.DisplayName, pair}, nil
+	}{user.Username, user.Email, user.DisplayName, pair}, nil
+}
+
+// signUp creates the user, or returns the one that this person created before: they may not have got the answer.
+func (a *API) signUp(c *gin.Context, in twtr.SignUp) (twtr.User, error) {
+	ctx := c.Request.Context()
+	// The workflow decides; this saves hashing a password for nothing.
+	stored, err := a.store.User(ctx, in.Username)
+	if err == nil {
+		return a.recognize(c, stored, in)
+	}
+	if twtr.ErrorCode(err) != twtr.NotFound {
+		return twtr.User{}, err
+	}
+	hash, err := a.hasher.hash(ctx, hashNetwork(c), in.Password)
+	if err != nil {
+		return twtr.User{}, err
+	}
+	user := twtr.User{
+		Username:     in.Username,
+		Email:        in.Email,
+		DisplayName:  in.DisplayName,
+		PasswordHash: hash,
+		CreatedAt:    a.now().UTC().Truncate(time.Millisecond),
+	}
+	start := workflows.CreateUserInput{Request: uuid.New(), Username: in.Username}
+	if start.Sealed, err = a.sealer.Seal(start.StartOptions().ID, user); err != nil {
+		return twtr.User{}, err
+	}
+	err = run(ctx, a.temporal, workflows.CreateUser, start)
+	if twtr.ErrorCode(err) == twtr.Conflict {
+		// Another request came first; it may have been this person's own.
+		if stored, readErr := a.store.User(ctx, in.Username); readErr == nil {
+			return a.recognize(c, stored, in)
+		}
+		return twtr.User{}, errTaken(in.Username)
+	}
+	if err == nil {
+		err = a.guard.know(c, in.Username)
+	}
+	return user, maybeDone(err, signUpMaybeDone)
+}
+
+// recognize returns the stored user if the request is of the same person: with the same e-mail address and password. It tells no
+// one else more than that the name is taken, also not by the time that it takes, and passwords can be tried no faster than by
+// logging in.
+func (a *API) recognize(c *gin.Context, stored twtr.User, in twtr.SignUp) (twtr.User, error) {
+	taken := errTaken(in.Username)
+	if stored.Email == in.Email {
+		ok, err := a.checkPassword(c, stored, signUpSource, in.Password)
+		if twtr.ErrorCode(err) != twtr.TooManyRequests {
+			if err == nil && !ok {
+				err = taken
+			}
+			return stored, err
+		}
+	}
+	if _, err := a.hasher.matches(c.Request.Context(), hashNetwork(c), in.Password, stored.PasswordHash); err != nil {
+		return twtr.User{}, err
+	}
+	return twtr.User{}, taken
+}
+
+func errTaken(username string) error {
+	return twtr.Errorf(twtr.Conflict, "username %s is taken", username)
+}
+
+// checkPassword reports whether the password is the user's. Unknown clients count for the source unknown. It returns a [twtr.TooManyRequests] error if too many were wrong before.
+func (a *API) checkPassword(c *gin.Context, user twtr.User, unknown, password string) (bool, error) {
+	return a.guard.check(c, user, unknown, func(ctx context.Context) (bool, error) {
+		return a.hasher.matches(ctx, hashNetwork(c), password, user.PasswordHash)
+	})
+}
+
+const signUpMaybeDone = "the sign-up may have been accepted all the same: the same request again is safe, and logs in"
+
+// maybeDone adds to an [twtr.Unavailable] error that the request may have been accepted, and that it may be repeated.
+func maybeDone(err error, hint string) error {
+	e, unavailable := asUnavailable(err)
+	if !unavailable {
+		return err
+	}
+	return &twtr.Error{Code: e.Code, Message: e.Message + "; " + hint, Err: err}
 }
 
 func (a *API) authorize(c *gin.Context) (any, error) {
-	ctx := c.Request.Context()
 	var in struct {
 		Username string `json:"username"`
 		Password string `json:"password"`
@@ -122,99 +195,91 @@ func (a *API) authorize(c *gin.Context) (any, error) {
 	if err := readJSON(c, &in); err != nil {
 		return nil, err
 	}
-	switch {
-	case in.Username == "":
-		return nil, twtr.Errorf(twtr.Invalid, "username must not be empty")
-	case in.Password == "":
-		return nil, twtr.Errorf(twtr.Invalid, "password must not be empty")
-	}
-	user, err := a.user(ctx, in.Username)
-	if err != nil {
+	if err := twtr.JoinInvalid(notEmpty("username", in.Username), notEmpty("password", in.Password)); err != nil {
 		return nil, err
 	}
-	ok, err := a.hasher.matches(ctx, in.Password, user.PasswordHash)
+	name := twtr.FoldUsername(in.Username)
+	user, err := a.user(c.Request.Context(), name)
+	if err != nil {
+		if twtr.ErrorCode(err) == twtr.NotFound {
+			a.guard.record(c, name, noSuchUser)
+		}
+		return nil, err
+	}
+	ok, err := a.checkPassword(c, user, unknownSource, twtr.NormalizePassword(in.Password))
 	if err != nil {
 		return nil, err
 	}
 	if !ok {
-		return nil, twtr.Errorf(twtr.Invalid, "password is wrong")
+		return nil, twtr.InvalidField("password", "is wrong")
 	}
-	return a.login(ctx, user.Username)
+	return a.login(c, user)
 }
 
-// login creates a session.
-func (a *API) login(ctx context.Context, username string) (tokenPair, error) {
-	refresh := newRefreshToken(uuid.New())
-	err := a.store.CreateSession(ctx, a.session(username, refresh))
-	if err != nil {
-		return tokenPair{}, err
+func notEmpty(field, value string) error {
+	if value == "" {
+		return twtr.InvalidField(field, "must not be empty")
 	}
-	access, err := a.tokens.issue(username)
-	return tokenPair{access, refresh.String()}, err
+	return nil
 }
 
-func (a *API) session(username string, t refreshToken) twtr.Session {
-	return twtr.Session{
-		Family:    t.family,
-		Username:  username,
-		TokenHash: t.hash(),
-		ExpiresAt: a.now().Add(refreshTokenLife).UTC().Truncate(time.Millisecond),
-	}
-}
-
-// refresh exchanges a refresh token for a new pair. A token that was used before ends its session, because it may have been
-// stolen.
-func (a *API) refresh(c *gin.Context) (any, error) {
-	ctx := c.Request.Context()
-	spent, err := readRefreshToken(c)
-	if err != nil {
-		return nil, err
-	}
-	refused := twtr.Errorf(twtr.Unauthenticated, "the refresh token is spent, unknown or expired: log in")
-	current, err := a.store.Session(ctx, spent.family)
-	if twtr.ErrorCode(err) == twtr.NotFound {
-		return nil, refused
-	}
-	if err != nil {
-		return nil, err
-	}
-	next := newRefreshToken(spent.family)
-	switch err := a.store.RotateSession(ctx, spent.hash(), a.session(current.Username, next)); twtr.ErrorCode(err) {
-	case "":
-	case twtr.NotFound:
-		return nil, refused
-	case twtr.Conflict:
-		if err := a.store.DeleteSession(ctx, spent.family); err != nil {
-			return nil, err
-		}
-		return nil, refused
-	default:
-		return nil, err
-	}
-	access, err := a.tokens.issue(current.Username)
-	return tokenPair{access, next.String()}, err
-}
-
-func (a *API) logout(c *gin.Context) (any, error) {
-	token, err := readRefreshToken(c)
-	if err != nil {
-		return nil, err
-	}
-	return struct{}{}, a.store.DeleteSession(c.Request.Context(), token.family)
-}
-
-func readRefreshToken(c *gin.Context) (refreshToken, error) {
+// changePassword replaces the user's password, and ends all their sessions but the one of this request. A request that is repeated
+// because its answer was lost has the old password that no longer is the user's, and the new one that is: it is done again.
+func (a *API) changePassword(c *gin.Context) (any, error) {
+	ctx, who := c.Request.Context(), caller(c)
 	var in struct {
-		RefreshToken string `json:"refreshToken"`
+		OldPassword string `json:"oldPassword"`
+		NewPassword string `json:"newPassword"`
 	}
 	if err := readJSON(c, &in); err != nil {
-		return refreshToken{}, err
+		return nil, err
 	}
-	token, ok := parseRefreshToken(in.RefreshToken)
+	oldPassword, newPassword := twtr.NormalizePassword(in.OldPassword), twtr.NormalizePassword(in.NewPassword)
+	if err := twtr.JoinInvalid(notEmpty("oldPassword", oldPassword), twtr.ValidatePassword("newPassword", newPassword)); err != nil {
+		return nil, err
+	}
+	user, err := a.store.User(ctx, who.username)
+	if err != nil {
+		return nil, err
+	}
+	if err := validateNewPassword("newPassword", newPassword, user.Username, user.Email, user.DisplayName); err != nil {
+		return nil, err
+	}
+	change := twtr.PasswordChange{Username: user.Username, OldHash: user.PasswordHash, NewHash: user.PasswordHash, Keep: who.session}
+	network := hashNetwork(c)
+	ok, err := a.guard.check(c, user, unknownSource, func(ctx context.Context) (bool, error) {
+		isOld, err := a.hasher.matches(ctx, network, oldPassword, user.PasswordHash)
+		if err != nil {
+			return false, err
+		}
+		if !isOld { // perhaps it is changed already
+			return a.hasher.matches(ctx, network, newPassword, user.PasswordHash)
+		}
+		change.NewHash, err = a.hasher.hash(ctx, network, newPassword)
+		return true, err
+	})
+	if err != nil {
+		return nil, err
+	}
 	if !ok {
-		return token, twtr.Errorf(twtr.Unauthenticated, "the refresh token is not one of ours")
+		return nil, twtr.InvalidField("oldPassword", "is wrong")
 	}
-	return token, nil
+	start := workflows.ChangePasswordInput{Request: uuid.New(), Username: user.Username}
+	if start.Sealed, err = a.sealer.Seal(start.StartOptions().ID, change); err != nil {
+		return nil, err
+	}
+	err = run(ctx, a.temporal, workflows.ChangePassword, start)
+	return struct{}{}, maybeDone(err, "the password may have been changed all the same: the same request again is safe")
+}
+
+// deleteMe takes the user's name out of use, and starts the removal of all that is theirs.
+func (a *API) deleteMe(c *gin.Context) (any, error) {
+	who := caller(c)
+	if err := run(c.Request.Context(), a.temporal, workflows.DeleteUser, workflows.DeleteUserInput{Username: who.username}); err != nil {
+		return nil, maybeDone(err, "the account may be deleted all the same: the same request again is safe")
+	}
+	a.revoked.add(who.session)
+	return struct{}{}, nil
 }
 
 // user returns the user of that name or a [twtr.NotFound] error.

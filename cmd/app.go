@@ -62,18 +62,24 @@ func (a *App) Close() {
 	a.store.Close()
 }
 
-// HTTPDrain bounds how long the API waits for requests in flight when it stops; their own timeout is shorter.
+// HTTPDrain bounds how long the API waits for requests in flight when it stops. Their processing has a shorter timeout; a body that
+// is still arriving has not.
 const HTTPDrain = 8 * time.Second
 
 // ServeAPI serves HTTP requests until ctx ends, and then lets those in flight finish.
 func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 	handler, err := api.New(api.Config{
 		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics,
-		AuthKeys: c.AuthKeys, SealKey: c.SealKey, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies,
+		AuthKeys: c.AuthKeys, SealKeys: c.SealKeys, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 	})
 	if err != nil {
 		return err
 	}
+	stop, err := handler.Start(ctx)
+	if err != nil {
+		return err
+	}
+	defer stop()
 	return a.serveHTTP(ctx, "API", c.Addr, handler)
 }
 
@@ -87,7 +93,7 @@ func (a *App) serveHTTP(ctx context.Context, server, addr string, handler http.H
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      15 * time.Second, // longer than a request's timeout
+		WriteTimeout:      25 * time.Second, // longer than a request's two timeouts, 10 s for its body and 5 s for its processing
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
 		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
@@ -111,7 +117,7 @@ func (a *App) serveHTTP(ctx context.Context, server, addr string, handler http.H
 
 // RunWorkers polls the task queues of those domains until ctx ends, and then lets what is in flight finish, or hands it over.
 func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string) error {
-	sealer, err := seal.New(c.SealKey)
+	sealer, err := seal.New(c.SealKeys...)
 	if err != nil {
 		return err
 	}
@@ -119,7 +125,8 @@ func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string
 	rate := activities.NewRate(c.FeedRowsPerSecond)
 	deps := workers.Dependencies{
 		Store: a.store, Unseal: sealer.Unseal,
-		Feeds: activities.FeedsConfig{MaxItems: c.MaxFeedItems, Rate: rate},
+		Feeds:    activities.FeedsConfig{MaxItems: c.MaxFeedItems, Rate: rate},
+		NameHold: c.NameHold,
 	}
 	all := make([]worker.Worker, len(domains)) // all are made before any is started
 	for i, domain := range domains {

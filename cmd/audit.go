@@ -29,7 +29,7 @@ func rebuildFeedCommand(s *Settings) *cobra.Command {
 was. It is a workflow: it keeps running when the command is interrupted.`,
 		Args: usageArgs(cobra.ExactArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
-			return auditFeed(c, s, workflows.RebuildFeedInput{Reader: args[0]}, timeout)
+			return auditFeed(c, s, workflows.RebuildFeedInput{Reader: twtr.FoldUsername(args[0])}, timeout)
 		},
 	}
 	addTimeout(command, &timeout)
@@ -53,7 +53,7 @@ It exits 0 if nothing is missing or extra, or after a repair; 3 if something is,
 				return usageError{fmt.Errorf("name either a tweet or a user; usage: %s", c.UseLine())}
 			}
 			if user != "" {
-				return auditFeed(c, s, workflows.RebuildFeedInput{Reader: user, DryRun: !repair}, timeout)
+				return auditFeed(c, s, workflows.RebuildFeedInput{Reader: twtr.FoldUsername(user), DryRun: !repair}, timeout)
 			}
 			id, err := uuid.Parse(args[0])
 			if err != nil {
@@ -66,6 +66,41 @@ It exits 0 if nothing is missing or extra, or after a repair; 3 if something is,
 	command.Flags().BoolVar(&repair, "repair", false, "write what is missing and remove what is extra")
 	addTimeout(command, &timeout)
 	return command
+}
+
+func auditUserCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "audit-user USER",
+		Short: "Print which tables of the store hold anything of a user, as after their account was deleted",
+		Long: `Print the tables of the store that hold anything of a user, also in rows of other users. The name of a deleted account, which
+stays taken, does not count. It reads the whole store, and changes nothing. Workflows are not looked at.
+
+It exits 0 if no table does; 3 if some do; 1 if it fails.`,
+		Args: usageArgs(cobra.ExactArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
+			config, err := s.Parse()
+			if err != nil {
+				return err
+			}
+			store, err := config.Store.open(c.Context())
+			if err != nil {
+				return err
+			}
+			defer store.Close()
+			username := twtr.FoldUsername(args[0])
+			tables, err := store.Traces(c.Context(), username)
+			if err != nil {
+				return err
+			}
+			for _, table := range tables {
+				fmt.Fprintln(c.OutOrStdout(), table)
+			}
+			if len(tables) > 0 {
+				return deviation{fmt.Errorf("the store holds something of user %s", username)}
+			}
+			return nil
+		},
+	}
 }
 
 func addTimeout(c *cobra.Command, timeout *time.Duration) {

@@ -19,7 +19,7 @@ import (
 )
 
 // Main runs twtr with those arguments until it is done or the process is told to stop, and returns the exit code: 0; 1 for
-// a failure; 2 for a wrong argument or setting; 3 for an audit that found a difference.
+// a failure; 2 for a wrong argument or setting; 3 for an audit that found something.
 func Main(args []string, version string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -33,7 +33,8 @@ func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, st
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
+	root.SetUsageTemplate(root.UsageTemplate() + secretsUsage())
 	err := root.ExecuteContext(ctx)
 	if err != nil {
 		fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
@@ -74,7 +75,7 @@ func NewRoot(version string) *cobra.Command {
 	s := NewSettings(root.PersistentFlags())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.Read() }
 	root.AddCommand(apiCommand(s), workerCommand(s), migrateCommand(s), waitCommand(s), configCommand(s), healthcheckCommand(s),
-		generateCommand(s), rebuildFeedCommand(s), auditCommand(s), replayCommand(), versionCommand(version))
+		generateCommand(s), rebuildFeedCommand(s), auditCommand(s), auditUserCommand(s), replayCommand(), versionCommand(version))
 	return root
 }
 

@@ -24,16 +24,21 @@ func twtr(t *testing.T, args ...string) (code int, stdout, stderr string) {
 func TestAProcessWithoutASecretRefusesToStartInOneLine(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, test := range []struct {
-		want string
-		args []string
+		want              string
+		authKeys, sealKey string
+		args              []string
 	}{
-		{"auth.keys is not set (TWTR_AUTH_KEYS): keys of access tokens, kid:secret, ", []string{"api"}},
-		{"seal.key is not set (TWTR_SEAL_KEY): secret of at least 32 bytes ", []string{"api", "--auth-keys", "k:" + secret}},
-		{"seal.key is not set (TWTR_SEAL_KEY): secret of at least 32 bytes ", []string{"worker", "all"}},
-		{"auth.keys is wrong: ", []string{"api", "--auth-keys", "k:short"}},
-		{"auth.keys has two keys with the kid \"k\"", []string{"api", "--auth-keys", "k:" + secret + ",k:" + secret}},
-		{"seal.key must have at least 32 bytes, not 5", []string{"worker", "all", "--seal-key", "short"}},
+		{"auth.keys is not set (TWTR_AUTH_KEYS): keys of access tokens, kid:secret, ", "", "", []string{"api"}},
+		{"seal.key is not set (TWTR_SEAL_KEY): secrets of at least 32 bytes ", "k:" + secret, "", []string{"api"}},
+		{"seal.key is not set (TWTR_SEAL_KEY): secrets of at least 32 bytes ", "", "", []string{"worker", "all"}},
+		{"auth.keys is wrong: ", "k:short", "", []string{"api"}},
+		{"auth.keys has two keys with the kid \"k\"", "k:" + secret + ",k:" + secret, "", []string{"api"}},
+		{"seal.key must be of keys with at least 32 bytes each, not 5", "", "short", []string{"worker", "all"}},
+		{"seal.key must be of keys with at least 32 bytes each, not 5", "", secret + ",short", []string{"worker", "all"}},
+		{"seal.key has a key twice", "", secret + "," + secret, []string{"worker", "all"}},
 	} {
+		t.Setenv("TWTR_AUTH_KEYS", test.authKeys)
+		t.Setenv("TWTR_SEAL_KEY", test.sealKey)
 		code, stdout, stderr := twtr(t, test.args...)
 		require.Equal(t, 2, code, stderr)
 		require.Empty(t, stdout)
@@ -44,25 +49,49 @@ func TestAProcessWithoutASecretRefusesToStartInOneLine(t *testing.T) {
 	require.Empty(t, entries)
 }
 
+func TestASecretIsNoFlag(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, help, _ := twtr(t, "help")
+	for flag, key := range map[string]string{"auth-keys": "auth.keys", "seal-key": "seal.key", "cassandra-password": "cassandra.password"} {
+		variable := "TWTR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
+		want := "twtr: --" + flag + ": every user of the machine can list the flags of a process; set " + variable + ", or " + key + " in the settings file\n"
+		for _, args := range [][]string{{"api", "--" + flag, secret}, {"worker", "all", "--" + flag + "=" + secret}, {"--" + flag}} {
+			code, _, stderr := twtr(t, args...)
+			require.Equal(t, want, stderr)
+			require.Equal(t, 2, code)
+		}
+		require.Regexp(t, `(?m)^  `+key+`: .* \[`+variable+`\]$`, help)
+		require.NotContains(t, help, "--"+flag)
+
+		require.NoError(t, os.WriteFile("twtr.yaml", []byte(key+": "+secret+"\n"), 0o600))
+		_, stdout, _ := twtr(t, "config")
+		require.Contains(t, stdout, "\n"+key+`: "******" # twtr.yaml`+"\n")
+	}
+}
+
 func TestAWrongSettingOrArgumentIsOneLineAndExitCode2(t *testing.T) {
 	t.Chdir(t.TempDir())
+	t.Setenv("TWTR_SEAL_KEY", secret)
 	require.NoError(t, os.WriteFile("typo.yaml", []byte("stoer: sqlite\n"), 0o600))
 	require.NoError(t, os.WriteFile("broken.yaml", []byte("a: [\nb"), 0o600))
 	for want, args := range map[string][]string{
-		"store must be sqlite or cassandra, not \"mysql\"":                                         {"migrate", "--store", "mysql"},
-		"unknown flag: --nonsense":                                                                 {"migrate", "--nonsense"},
-		"unknown command \"nonsense\" for \"twtr\"":                                                {"nonsense"},
-		"settings file typo.yaml: there is no setting \"stoer\"":                                   {"config", "--config", "typo.yaml"},
-		"settings file broken.yaml: ":                                                              {"config", "--config", "broken.yaml"},
-		"settings file: open none.yaml: no such file or directory":                                 {"config", "--config", "none.yaml"},
-		"ratelimit.logins must be a whole number of at least 0, not \"many\"":                      {"config", "--ratelimit-logins", "many"},
-		"feed.max_items must be a whole number of at least 100, not \"99\"":                        {"wait", "--feed-max-items", "99"},
-		"worker.max_pollers must be a whole number of at least 2, not \"\"":                        {"healthcheck", "--worker-max-pollers", ""},
-		"http.trusted_proxies must be addresses or networks like 10.0.0.0/8, not \"lb\"":           {"generate", "--users", "1", "--http-trusted-proxies", "10.0.0.1,lb"},
+		"store must be sqlite or cassandra, not \"mysql\"":                               {"migrate", "--store", "mysql"},
+		"unknown flag: --nonsense":                                                       {"migrate", "--nonsense"},
+		"unknown command \"nonsense\" for \"twtr\"":                                      {"nonsense"},
+		"settings file typo.yaml: there is no setting \"stoer\"":                         {"config", "--config", "typo.yaml"},
+		"settings file broken.yaml: ":                                                    {"config", "--config", "broken.yaml"},
+		"settings file: open none.yaml: no such file or directory":                       {"config", "--config", "none.yaml"},
+		"ratelimit.logins must be a whole number of at least 0, not \"many\"":            {"config", "--ratelimit-logins", "many"},
+		"feed.max_items must be a whole number of at least 100, not \"99\"":              {"wait", "--feed-max-items", "99"},
+		"worker.max_pollers must be a whole number of at least 2, not \"\"":              {"healthcheck", "--worker-max-pollers", ""},
+		"http.trusted_proxies must be addresses or networks like 10.0.0.0/8, not \"lb\"": {"generate", "--users", "1", "--http-trusted-proxies", "10.0.0.1,lb"},
+		"http.cors_origins must be origins like https://app.example.com, in lower case, without a path and a default port, or * alone, not \"https://a.example/\"": {
+			"api", "--http-addr", ":1", "--http-cors-origins", "https://b.example https://a.example/"},
+		"users.name_hold must be a time like 720h or 30m, of at least 1m0s, not \"30s\"":           {"config", "--users-name-hold", "30s"},
 		"http.addr must be host:port or :port, not \"3002\"":                                       {"healthcheck", "--http-addr", "3002"},
-		"log.level must be debug, info, warn or error, not \"loud\"":                               {"worker", "users", "--seal-key", secret, "--log-level", "loud"},
-		"worker.deployment_name and worker.build_id must be set together, or neither":              {"worker", "all", "--seal-key", secret, "--worker-build-id", "v1"},
-		"worker.deployment_name must not contain . or :, unlike \"twtr.feeds\"":                    {"worker", "feeds", "--seal-key", secret, "--worker-build-id", "v1", "--worker-deployment-name", "twtr.feeds"},
+		"log.level must be debug, info, warn or error, not \"loud\"":                               {"worker", "users", "--log-level", "loud"},
+		"worker.deployment_name and worker.build_id must be set together, or neither":              {"worker", "all", "--worker-build-id", "v1"},
+		"worker.deployment_name must not contain . or :, unlike \"twtr.feeds\"":                    {"worker", "feeds", "--worker-build-id", "v1", "--worker-deployment-name", "twtr.feeds"},
 		"cassandra.tls must be true or false, not \"on\"":                                          {"migrate", "--cassandra-tls", "on"},
 		"cassandra.tls_ca must be a file: stat nowhere.pem: no such file or directory":             {"migrate", "--cassandra-tls", "true", "--cassandra-tls-ca", "nowhere.pem"},
 		"cassandra.tls_cert and cassandra.tls_key must be set together, or neither":                {"migrate", "--cassandra-tls", "true", "--cassandra-tls-cert", "typo.yaml"},
@@ -96,7 +125,8 @@ func TestAnEnvironmentVariableThatIsNoSettingIsRefused(t *testing.T) {
 
 func TestAStoreThatWasNotMigratedIsRefused(t *testing.T) {
 	t.Chdir(t.TempDir())
-	code, _, stderr := twtr(t, "worker", "users", "--seal-key", secret)
+	t.Setenv("TWTR_SEAL_KEY", secret)
+	code, _, stderr := twtr(t, "worker", "users")
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "run `twtr migrate`")
 	code, stdout, _ := twtr(t, "migrate")

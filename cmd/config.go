@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.temporal.io/sdk/worker"
 
@@ -38,17 +40,19 @@ type StoreConfig struct {
 type APIConfig struct {
 	Addr           string // to listen on
 	TrustedProxies []string
+	Origins        []string // of web pages that may call the API
 	AuthKeys       []api.Key
-	SealKey        string
+	SealKeys       []string
 	RateLimits     api.RateLimits
 }
 
 // WorkersConfig configures the workers of one process.
 type WorkersConfig struct {
 	Addr              string // of /healthz, /readyz and /metrics; empty: none
-	SealKey           string
+	SealKeys          []string
 	MaxFeedItems      int
 	FeedRowsPerSecond int // 0: no limit
+	NameHold          time.Duration
 	CachedWorkflows   int
 	Options           workers.Options
 
@@ -57,6 +61,12 @@ type WorkersConfig struct {
 
 // minFeedItems is the smallest feed: a follow puts so many tweets into it.
 const minFeedItems = twtr.BackfillTweets
+
+// minNameHold is how long the store may take for writes of a later user those of the one it erased.
+const minNameHold = time.Minute
+
+// minSealKey is the length of the shortest seal key, in bytes: as many as AES-256 takes.
+const minSealKey = 32
 
 // Parse checks all settings and returns them typed. Those that are required must be set. Of several wrong settings it
 // reports the first one of the list.
@@ -122,6 +132,15 @@ func number(least int, field func(*Config) *int) parser {
 	}
 }
 
+func duration(least time.Duration, field func(*Config) *time.Duration) parser {
+	return func(c *Config, value string) (err error) {
+		if *field(c), err = time.ParseDuration(value); err != nil || *field(c) < least {
+			return fmt.Errorf("must be a time like 720h or 30m, of at least %v, not %q", least, value)
+		}
+		return nil
+	}
+}
+
 func boolean(field func(*Config) *bool) parser {
 	return func(c *Config, value string) (err error) {
 		if *field(c), err = strconv.ParseBool(value); err != nil {
@@ -179,6 +198,22 @@ func parseProxies(c *Config, value string) error {
 	return nil
 }
 
+// parseOrigins wants each origin as browsers write it (RFC 6454, 6.2), because it is compared with what they send.
+func parseOrigins(c *Config, value string) error {
+	c.API.Origins = words(value)
+	for _, origin := range c.API.Origins {
+		if origin == "*" && len(c.API.Origins) == 1 {
+			return nil
+		}
+		u, err := url.Parse(origin)
+		web := err == nil && (u.Scheme == "http" && u.Port() != "80" || u.Scheme == "https" && u.Port() != "443")
+		if !web || u.Hostname() == "" || origin != u.Scheme+"://"+strings.ToLower(u.Host) || strings.Contains(origin, "*") {
+			return fmt.Errorf("must be origins like https://app.example.com, in lower case, without a path and a default port, or * alone, not %q", origin)
+		}
+	}
+	return nil
+}
+
 func parseAuthKeys(c *Config, value string) error {
 	for _, word := range words(value) {
 		key, err := api.ParseKey(word)
@@ -193,11 +228,17 @@ func parseAuthKeys(c *Config, value string) error {
 	return nil
 }
 
-func parseSealKey(c *Config, value string) error {
-	if value != "" && len(value) < 32 {
-		return fmt.Errorf("must have at least 32 bytes, not %d", len(value))
+func parseSealKeys(c *Config, value string) error {
+	keys := words(value)
+	for i, key := range keys {
+		if len(key) < minSealKey {
+			return fmt.Errorf("must be of keys with at least %d bytes each, not %d", minSealKey, len(key))
+		}
+		if slices.Contains(keys[:i], key) {
+			return errors.New("has a key twice")
+		}
 	}
-	c.API.SealKey, c.Workers.SealKey = value, value
+	c.API.SealKeys, c.Workers.SealKeys = keys, keys
 	return nil
 }
 

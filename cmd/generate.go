@@ -52,6 +52,7 @@ Users are named g<seed>-0, g<seed>-1, …, and cannot log in. Followers from --f
 creates it. Tweets are not delivered: twtr rebuild-feed USER fills a feed.`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			g.of = twtr.FoldUsername(g.of)
 			if err := g.validate(); err != nil {
 				return usageError{err}
 			}

@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
 
 	domain "github.com/twtr-dev/twtr"
@@ -28,7 +27,7 @@ func TestGenerateWritesTheSameEachTimeAndResumesWhereItStopped(t *testing.T) {
 	require.Contains(t, out, "users: 400, of which 172 existed", "those that may have been in flight are written again")
 	require.Contains(t, out, "tweets: 500, of which 0 existed")
 	require.Regexp(t, `(?m)^follows: [123]\d{3}, of which 0 existed`, out, "rows, not users")
-	require.Contains(t, generate("--followers", "200", "--of", "g1-7"), "followers of g1-7: 200, of which")
+	require.Contains(t, generate("--followers", "200", "--of", "G1-7"), "followers of g1-7: 200, of which")
 
 	s, err := sqlite.Open(t.Context(), ".twtr/twtr.db")
 	require.NoError(t, err)
@@ -41,7 +40,7 @@ func TestGenerateWritesTheSameEachTimeAndResumesWhereItStopped(t *testing.T) {
 			require.NoError(t, err)
 			followings, err := s.Followings(t.Context(), name, "", 100)
 			require.NoError(t, err)
-			tweets, err := s.TweetsByUser(t.Context(), name, uuid.Nil, 100)
+			tweets, err := s.TweetsByUser(t.Context(), name, domain.Window{}, 100)
 			require.NoError(t, err)
 			require.NotEmpty(t, tweets)
 			all = append(all, user.DisplayName, followings, tweets)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -161,6 +162,30 @@ func TestAnInvalidSettingsFileKeepsTheRateAndIsReportedOnce(t *testing.T) {
 	}
 	r.write("feed.rows_per_second: 500\n")
 	r.requireRate(500)
+}
+
+func TestASettingsFileThatIsBeingWrittenIsNotTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &reloads{t: t, file: filepath.Join(t.TempDir(), "twtr.yaml")}
+		r.write("feed.rows_per_second: 2000\n")
+		ctx, cancel := context.WithCancel(t.Context())
+		var taken []string
+		var done sync.WaitGroup
+		done.Go(func() {
+			watchFile(ctx, r.file, []byte("feed.rows_per_second: 2000\n"), time.Second, func(content []byte, err error) {
+				taken = append(taken, string(content))
+			})
+		})
+		time.Sleep(500 * time.Millisecond) // between two looks
+		for _, text := range []string{"", "feed.rows_per_second: 5", "feed.rows_per_second: 500\n"} {
+			r.write(text)
+			time.Sleep(time.Second)
+		}
+		time.Sleep(3 * time.Second)
+		cancel()
+		done.Wait()
+		require.Equal(t, []string{"feed.rows_per_second: 500\n"}, taken)
+	})
 }
 
 func TestAChangeOfAnotherSettingIsNamedWithoutItsValue(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/spf13/pflag"
@@ -16,7 +17,8 @@ import (
 )
 
 // setting is one row of the list of all settings. The key a.b_c stands for the flag --a-b-c, the environment variable
-// TWTR_A_B_C and the key a.b_c in twtr.yaml; the first one that is set wins.
+// TWTR_A_B_C and the key a.b_c in twtr.yaml; the first one that is set wins. A secret has no flag: every user of the machine
+// can list the flags of a process.
 type setting struct {
 	key    string
 	def    string
@@ -43,14 +45,17 @@ var settings = []setting{
 	{key: "cassandra.tls_verify_host", def: "true", help: "check that Cassandra's certificates are for the hosts connected to: true or false", parse: boolean(func(c *Config) *bool { return &c.Store.Cassandra.TLS.VerifyHost })},
 	{key: "http.addr", def: ":3002", help: "address the API listens on", parse: address(func(c *Config) *string { return &c.API.Addr })},
 	{key: "http.trusted_proxies", help: "addresses or networks (CIDR) of the proxies in front, whose X-Forwarded-For is trusted; comma separated; empty: none", parse: parseProxies},
+	{key: "http.cors_origins", help: "origins of the web pages that may call the API from a browser, like https://app.example.com, comma separated, or * for all; empty: none", parse: parseOrigins},
 	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true, parse: parseAuthKeys},
-	{key: "seal.key", help: "secret of at least 32 bytes that encrypts what is secret in a workflow; the same in the API and the workers", secret: true, parse: parseSealKey},
+	{key: "seal.key", help: "secrets of at least 32 bytes that encrypt what is secret in workflows, comma separated; the first encrypts, all decrypt; the same in the API and the workers", secret: true, parse: parseSealKeys},
 	{key: "feed.max_items", def: "1000", help: "how many items a feed keeps, the newest; at least 100", parse: number(minFeedItems, func(c *Config) *int { return &c.Workers.MaxFeedItems })},
 	{key: rowsPerSecond, def: "0", help: "feed items per second that each worker process writes; 0: no limit; applied while running when the settings file changes", parse: number(0, func(c *Config) *int { return &c.Workers.FeedRowsPerSecond })},
+	{key: "users.name_hold", def: "720h", help: "how long the name of a deleted user stays taken after all that was theirs is erased; at least 1m", parse: duration(minNameHold, func(c *Config) *time.Duration { return &c.Workers.NameHold })},
 	{key: "ratelimit.signups", def: "10", help: "sign-ups per minute per client address, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.SignUps })},
 	{key: "ratelimit.logins", def: "30", help: "logins per minute per client address, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Logins })},
 	{key: "ratelimit.tweets", def: "60", help: "tweets and deletions per minute per user, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Tweets })},
 	{key: "ratelimit.follows", def: "120", help: "follows and unfollows per minute per user, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Follows })},
+	{key: "ratelimit.reads", def: "600", help: "reads per minute per user or, without a token, per client address, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Reads })},
 	{key: "worker.deployment_name", alias: "TEMPORAL_DEPLOYMENT_NAME", help: "Temporal worker deployment that this worker is a version of; empty: unversioned", parse: parseDeploymentName},
 	{key: "worker.build_id", alias: "TEMPORAL_WORKER_BUILD_ID", help: "build ID of this worker; needs worker.deployment_name", parse: text(func(c *Config) *string { return &c.Workers.Options.Version.BuildID })},
 	// With fewer than 2 the SDK would starve either the sticky task queue or the shared one.
@@ -94,19 +99,49 @@ type Settings struct {
 	content  []byte // of the settings file, if there is one
 }
 
-// NewSettings adds a flag for each setting, and one for the settings file.
+// NewSettings adds a flag for each setting that is no secret, and one for the settings file.
 func NewSettings(flags *pflag.FlagSet) *Settings {
 	flags.String("config", "", "settings file (default ./twtr.yaml, if it exists)")
 	for _, s := range settings {
-		flags.String(s.flag(), s.def, s.help+" ["+strings.Join(s.envs(), ", ")+"]")
+		if !s.secret {
+			flags.String(s.flag(), s.def, s.usage())
+		}
 	}
 	return newSettings(flags, map[string]string{})
+}
+
+func (s setting) usage() string { return s.help + " [" + strings.Join(s.envs(), ", ") + "]" }
+
+// secretsUsage lists the settings that are not among the flags, for the help of a command.
+func secretsUsage() string {
+	var text strings.Builder
+	text.WriteString("\nSecrets, which are no flags:\n")
+	for _, s := range settings {
+		if s.secret {
+			fmt.Fprintf(&text, "  %s: %s\n", s.key, s.usage())
+		}
+	}
+	return text.String()
+}
+
+// flagError says of a secret that is given as a flag where it belongs.
+func flagError(err error) error {
+	unknown, ok := errors.AsType[*pflag.NotExistError](err)
+	if !ok {
+		return err
+	}
+	for _, s := range settings {
+		if s.secret && s.flag() == unknown.GetSpecifiedName() {
+			return fmt.Errorf("--%s: every user of the machine can list the flags of a process; set %s, or %s in the settings file", s.flag(), s.env(), s.key)
+		}
+	}
+	return err
 }
 
 func newSettings(flags *pflag.FlagSet, defaults map[string]string) *Settings {
 	v := viper.New()
 	for _, s := range settings {
-		// These fail only without a flag or a name, and both are given.
+		// These fail only without a flag, as a secret is, or a name.
 		_ = v.BindPFlag(s.key, flags.Lookup(s.flag()))
 		_ = v.BindEnv(append([]string{s.key}, s.envs()...)...)
 	}
@@ -243,5 +278,5 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// deviation is what an audit that repairs nothing returns if the feeds are not what they should be; the exit code is 3.
+// deviation is what an audit that repairs nothing returns if the store is not what it should be; the exit code is 3.
 type deviation struct{ error }

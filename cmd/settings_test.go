@@ -24,12 +24,12 @@ func TestSecretsAreTakenWithoutTheLineEndsOfTheirFiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	one, two := "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 	t.Setenv("TWTR_AUTH_KEYS", "new:"+one+"\r\nold:"+two+"\n")
-	t.Setenv("TWTR_SEAL_KEY", one+"\n")
+	t.Setenv("TWTR_SEAL_KEY", one+"\r\n"+two+"\n")
 	t.Setenv("TWTR_CASSANDRA_PASSWORD", " pass word\n")
 	_, c := parse(t)
 	require.Equal(t, []api.Key{{ID: "new", Secret: []byte(one)}, {ID: "old", Secret: []byte(two)}}, c.API.AuthKeys)
-	require.Equal(t, one, c.API.SealKey)
-	require.Equal(t, one, c.Workers.SealKey)
+	require.Equal(t, []string{one, two}, c.API.SealKeys)
+	require.Equal(t, []string{one, two}, c.Workers.SealKeys)
 	require.Equal(t, " pass word", c.Store.Cassandra.Password)
 }
 
@@ -51,6 +51,22 @@ func TestADefaultThatIsSetGivesWayToAllElse(t *testing.T) {
 	require.Equal(t, 8, c.API.RateLimits.Logins)
 }
 
+func TestAnOriginIsWrittenAsBrowsersWriteIt(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for value, want := range map[string][]string{
+		"": nil, "*": {"*"}, "https://app.example.com": {"https://app.example.com"},
+		"http://localhost:5173, https://xn--bcher-kva.example,http://[::1]:3000": {"http://localhost:5173", "https://xn--bcher-kva.example", "http://[::1]:3000"},
+	} {
+		_, c := parse(t, "--http-cors-origins", value)
+		require.ElementsMatch(t, want, c.API.Origins, value)
+	}
+	for _, wrong := range []string{"app.example.com", "https://app.example.com/", "https://App.example.com", "https://app.example.com:443",
+		"http://app.example.com:80", "https://*.example.com", "https://app.example.com,*", "null", "file://x", "https://", "https://a@b.example", "https://b.example?x"} {
+		err := parseOrigins(&Config{}, wrong)
+		require.ErrorContains(t, err, "must be origins like https://app.example.com", wrong)
+	}
+}
+
 func TestEverySettingReachesTheConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
@@ -61,8 +77,8 @@ func TestEverySettingReachesTheConfiguration(t *testing.T) {
 		value := map[string]string{
 			"store": "cassandra", "cassandra.tls": "true", "cassandra.tls_verify_host": "false", "cassandra.tls_ca": "/dev/null",
 			"cassandra.tls_cert": "/dev/null", "cassandra.tls_key": "/dev/null", "http.addr": ":1", "worker.addr": ":2",
-			"http.trusted_proxies": "10.0.0.0/8", "auth.keys": "k:0123456789abcdef0123456789abcdef",
-			"seal.key": "0123456789abcdef0123456789abcdef", "log.level": "debug",
+			"http.trusted_proxies": "10.0.0.0/8", "http.cors_origins": "https://app.example.com", "auth.keys": "k:0123456789abcdef0123456789abcdef",
+			"seal.key": "0123456789abcdef0123456789abcdef", "log.level": "debug", "users.name_hold": "1234h",
 		}[row.key]
 		if value == "" {
 			value = "1234"

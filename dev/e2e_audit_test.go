@@ -17,7 +17,7 @@ import (
 // twtr runs a command of the binary against the stack, and returns its exit code and what it printed.
 func (s *stack) twtr(args ...string) (code int, output string) {
 	twtr := exec.Command(os.Args[0], append(args, s.args...)...)
-	twtr.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+s.temporal)
+	twtr.Env = append(append(os.Environ(), secretsEnv...), asEnv+"=twtr", "TEMPORAL_ADDRESS="+s.temporal)
 	said, err := twtr.CombinedOutput()
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		s.t.Fatal(err)

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/workflows"
 )
 
 type delivery struct {
@@ -86,13 +85,38 @@ func TestADeletionStopsTheDeliveryThatRunsAndTakesBackWhatItDid(t *testing.T) {
 		s.eventually("the delivery is on its way", func() bool { return s.delivery(ann, posted.ID).Delivered > 0 })
 		s.deleteTweet(ann, posted.ID)
 		s.eventually("all is taken back", func() bool { return s.delivery(ann, posted.ID).State == "retracted" })
-		s.eventually("the delivery has ended", func() bool { return s.completed("post-tweet/" + posted.ID.String()) })
-		var result workflows.DeliveryResult
-		require.NoError(t, s.client.GetWorkflow(t.Context(), "post-tweet/"+posted.ID.String(), "").Get(t.Context(), &result))
-		require.True(t, result.Deleted, "it stopped")
-		require.Less(t, result.Delivered, int64(manyFollowers))
+		s.eventually("the delivery has ended", func() bool { return s.completed("delete-tweet/" + posted.ID.String()) })
+		require.Less(t, s.delivery(ann, posted.ID).Delivered, int64(manyFollowers), "it stopped")
 		require.Zero(t, s.delivered(posted.ID, readers))
 	}, "--feed-rows-per-second", "5000") // so that it is running when the tweet is deleted
+}
+
+func TestTheTextOfADeletedTweetDoesNotStayInTemporal(t *testing.T) {
+	s := newStackWith(t, "sqlite", promptDeletions)
+	s.work("users", "tweets", "followers")
+	stop := s.work("feeds")
+	ann := s.signUp("ann")
+	kept, first := s.tweet(ann, "a text to keep"), s.tweet(ann, "the first secret")
+	s.eventually("it is delivered", func() bool { return s.completed("post-tweet/" + first.ID.String()) })
+	require.True(t, s.temporalHolds("the first secret"))
+	s.deleteTweet(ann, first.ID)
+	s.eventually("its text is gone", func() bool { return !s.temporalHolds("the first secret") })
+	s.eventually("the deletion has ended", func() bool { return s.completed("delete-tweet/" + first.ID.String()) })
+
+	stop() // a tweet whose delivery is running
+	second := s.tweet(ann, "the second secret")
+	s.deleteTweet(ann, second.ID)
+	s.work("feeds")
+	s.eventually("the delivery ends, and its text is gone", func() bool { return !s.temporalHolds("the second secret") })
+	s.eventually("the deletion has ended", func() bool { return s.completed("delete-tweet/" + second.ID.String()) })
+
+	for _, gone := range []tweet{first, second} {
+		_, err := s.client.DescribeWorkflowExecution(t.Context(), "post-tweet/"+gone.ID.String(), "")
+		require.ErrorContains(t, err, "not found")
+		require.Equal(t, "retracted", s.delivery(ann, gone.ID).State)
+	}
+	require.True(t, s.completed("post-tweet/"+kept.ID.String()))
+	require.True(t, s.temporalHolds("a text to keep"))
 }
 
 func TestADeletionMeetsBackfillsAndNothingComesBack(t *testing.T) {

@@ -82,6 +82,13 @@ func TestRecordHistories(t *testing.T) {
 	s.follow(eve, "ann")
 	s.unfollow(eve, "ann") // the first one finds that the bucket is large, the second one requests a count
 	s.record(dir, "count-followers/ann/", "count-followers")
+
+	s.ok("PUT", "/users/me/password", eve, map[string]string{"oldPassword": "correct horse", "newPassword": "a correct battery"}, nil)
+	s.record(dir, "change-password/", "change-password")
+	s.follow(ann, "eve")
+	s.tweet(ann, "the last one")
+	s.ok("DELETE", "/users/me", ann, nil, nil) // with followers for several steps
+	s.record(dir, "delete-user/ann", "delete-user")
 }
 
 // identity is which process of which machine did something, which is of no interest here.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -85,10 +86,35 @@ func newRoot() *cobra.Command {
 }
 
 func openLog() (io.WriteCloser, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := makePrivate(dir); err != nil {
 		return nil, err
 	}
 	return os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+}
+
+// makePrivate creates the directory unless it exists, and lets only its owner into it and its files: they may be there since a
+// version that let every user read them.
+func makePrivate(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Chmod(dir, 0o700); err != nil { //nolint:gosec // a directory
+		return err
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if !file.Type().IsRegular() {
+			continue
+		}
+		// SQLite removes its -wal and -shm files when a process that still runs closes the database.
+		if err := os.Chmod(filepath.Join(dir, file.Name()), 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 func startTemporal(ctx context.Context, a addresses, logs io.Writer) (*temporalserver.Server, error) {
@@ -113,7 +139,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 		}
 		settings.SetDefault(key, prefix+value)
 	}
-	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows"} {
+	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows", "ratelimit.reads"} {
 		settings.SetDefault(key, "0")
 	}
 	config, err := settings.Parse("http.addr")

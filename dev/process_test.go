@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
@@ -113,6 +114,37 @@ func TestAfterKill9EverythingIsThereAgain(t *testing.T) {
 	p.stops(t, os.Interrupt)
 }
 
+func TestOnlyItsOwnerReadsTheData(t *testing.T) {
+	dir := t.TempDir()
+	data := filepath.Join(dir, ".twtr")
+	require.NoError(t, os.Mkdir(data, 0o700))
+	for _, name := range []string{"log", "twtr.db", "twtr.db.migrate", "temporal.db"} {
+		require.NoError(t, os.WriteFile(filepath.Join(data, name), nil, 0o600))
+		require.NoError(t, os.Chmod(filepath.Join(data, name), 0o644), "as an older version created it")
+	}
+	require.NoError(t, os.Chmod(data, 0o755))
+	api, _, args := devArgs(t)
+	p := start(t, dir, "dev", nil, args...)
+	p.says(t, "twtr is running.")
+	(&stack{t: t, url: "http://" + api}).signUp("ann")
+
+	modes := map[string]os.FileMode{}
+	require.NoError(t, filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
+		require.NoError(t, err)
+		info, err := entry.Info()
+		require.NoError(t, err)
+		modes[filepath.Base(path)] = info.Mode().Perm()
+		return nil
+	}))
+	require.Equal(t, map[string]os.FileMode{
+		".twtr": 0o700, "log": 0o600, "auth.keys": 0o600, "seal.key": 0o600,
+		"twtr.db": 0o600, "twtr.db-wal": 0o600, "twtr.db-shm": 0o600, "twtr.db.migrate": 0o600,
+		"temporal.db": 0o600, "temporal.db-wal": 0o600, "temporal.db-shm": 0o600,
+		"temporal-visibility.db": 0o600, "temporal-visibility.db-wal": 0o600, "temporal-visibility.db-shm": 0o600,
+	}, modes)
+	p.stops(t, os.Interrupt)
+}
+
 func TestATakenPortIsOneLine(t *testing.T) {
 	api, temporal, args := devArgs(t)
 	for addr, want := range map[string]string{
@@ -138,8 +170,8 @@ func TestThreeProcessesWorkAsOne(t *testing.T) {
 	server.says(t, "Temporal at "+temporal)
 	env := []string{
 		"TEMPORAL_ADDRESS=" + temporal, "TWTR_HTTP_ADDR=" + api, "TWTR_SQLITE_PATH=" + filepath.Join(dir, "twtr.db"),
-		"TWTR_AUTH_KEYS=test:" + strings.Repeat("a", 32), "TWTR_SEAL_KEY=" + strings.Repeat("s", 32),
 	}
+	env = append(env, secretsEnv...)
 	migrate := start(t, dir, "twtr", env, "migrate")
 	migrate.says(t, "is up to date")
 	require.NoError(t, migrate.Wait())
@@ -190,7 +222,7 @@ func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
 	migrate.says(t, "is up to date")
 	require.NoError(t, migrate.Wait())
 	addr := freeAddr(t)
-	worker := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal, "TWTR_WORKER_ADDR=" + addr, "TWTR_SEAL_KEY=" + strings.Repeat("s", 32)},
+	worker := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal, "TWTR_WORKER_ADDR=" + addr, "TWTR_SEAL_KEY=" + sealKey},
 		"worker", "users")
 	requireHealthy(t, "http://"+addr)
 	get := func(path string) (int, string) {

@@ -25,8 +25,8 @@ func (s *stack) remember(content []byte) {
 // checkSecrets looks through everything that Temporal's database holds after a test, histories, memos and search
 // attributes alike, and through the log, for secrets: each test may leave some in a place of its own.
 func (s *stack) checkSecrets(file string) {
-	// The password and the address of all test users, any password hash, and the header of any access token of ours.
-	needles := [][]byte{[]byte("correct horse"), []byte("@example.com"), []byte("$argon2id"), []byte("eyJhbGciOi")}
+	// The passwords and the addresses of all test users, any password hash, and the header of any access token of ours.
+	needles := [][]byte{[]byte("correct horse"), []byte("correct battery"), []byte("battery staple"), []byte("@example.com"), []byte("$argon2id"), []byte("eyJhbGciOi")}
 	s.mu.Lock()
 	for _, secret := range s.secrets {
 		needles = append(needles, []byte(secret))
@@ -41,7 +41,16 @@ func (s *stack) checkSecrets(file string) {
 		}
 	}
 	check("the log", []byte(s.logs.String()))
+	sawSignUp := false
+	s.scanTemporal(file, func(where string, value []byte) {
+		check(where, value)
+		sawSignUp = sawSignUp || bytes.Contains(value, []byte("create-user/"))
+	})
+	require.Equal(s.t, signedUp, sawSignUp, "what was looked through is what the test left")
+}
 
+// scanTemporal calls visit with everything that Temporal's database holds.
+func (s *stack) scanTemporal(file string, visit func(where string, value []byte)) {
 	db, err := sql.Open("sqlite", file)
 	require.NoError(s.t, err)
 	defer db.Close()
@@ -54,7 +63,6 @@ func (s *stack) checkSecrets(file string) {
 		tables = append(tables, table)
 	}
 	require.NoError(s.t, rows.Err())
-	sawSignUp := false
 	for _, table := range tables {
 		rows, err := db.Query(fmt.Sprintf("SELECT * FROM %q", table))
 		require.NoError(s.t, err)
@@ -67,11 +75,15 @@ func (s *stack) checkSecrets(file string) {
 		for rows.Next() {
 			require.NoError(s.t, rows.Scan(into...))
 			for i, value := range values {
-				check(table+"."+columns[i], value)
-				sawSignUp = sawSignUp || bytes.Contains(value, []byte("create-user/"))
+				visit(table+"."+columns[i], value)
 			}
 		}
 		require.NoError(s.t, rows.Err())
 	}
-	require.Equal(s.t, signedUp, sawSignUp, "what was looked through is what the test left")
+}
+
+// temporalHolds reports whether anything that Temporal has contains the text.
+func (s *stack) temporalHolds(text string) (holds bool) {
+	s.scanTemporal(s.temporalFile, func(_ string, value []byte) { holds = holds || bytes.Contains(value, []byte(text)) })
+	return holds
 }

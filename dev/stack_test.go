@@ -35,6 +35,13 @@ import (
 	"github.com/twtr-dev/twtr/workers"
 )
 
+var (
+	authKeys = "test:" + strings.Repeat("a", 32)
+	sealKey  = strings.Repeat("s", 32)
+	// secretsEnv gives them to a process of twtr.
+	secretsEnv = []string{"TWTR_AUTH_KEYS=" + authKeys, "TWTR_SEAL_KEY=" + sealKey}
+)
+
 // stack is the whole system in this process: API, Temporal server, store; the workers are started by each test.
 type stack struct {
 	t        *testing.T
@@ -47,8 +54,10 @@ type stack struct {
 	config   cmd.Config
 	store    twtr.Store // a connection of the test's own
 	file     string     // of the SQLite store
-	args     []string   // the settings, as flags
-	logs     *buffer
+
+	temporalFile string   // of the Temporal server
+	args         []string // the settings, as flags; those that are secret are in secretsEnv
+	logs         *buffer
 
 	mu      sync.Mutex
 	secrets []string // tokens that the API gave
@@ -56,10 +65,15 @@ type stack struct {
 
 // onEachEngine runs a test on both stores, side by side because it mostly waits, with settings given as flags.
 func onEachEngine(t *testing.T, test func(*testing.T, *stack), flags ...string) {
+	onEachEngineWith(t, nil, test, flags...)
+}
+
+// onEachEngineWith is onEachEngine with values of the Temporal server's dynamic configuration.
+func onEachEngineWith(t *testing.T, temporalConfig map[string]any, test func(*testing.T, *stack), flags ...string) {
 	for _, engine := range []string{"sqlite", "cassandra"} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
-			test(t, newStack(t, engine, flags...))
+			test(t, newStackWith(t, engine, temporalConfig, flags...))
 		})
 	}
 }
@@ -67,6 +81,9 @@ func onEachEngine(t *testing.T, test func(*testing.T, *stack), flags ...string) 
 func newStack(t *testing.T, engine string, flags ...string) *stack {
 	return newStackWith(t, engine, nil, flags...)
 }
+
+// promptDeletions lets the Temporal server delete a history soon after its workflow has ended. By default it takes half a minute.
+var promptDeletions = map[string]any{"history.transferProcessorUpdateAckInterval": time.Second}
 
 // newStackWith is newStack with values of the Temporal server's dynamic configuration.
 func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, with ...string) *stack {
@@ -76,8 +93,7 @@ func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, wi
 	s.url = "http://" + addr
 	args := []string{
 		"--store", engine, "--http-addr", addr, "--sqlite-path", s.file,
-		"--auth-keys", "test:" + strings.Repeat("a", 32), "--seal-key", strings.Repeat("s", 32),
-		"--ratelimit-signups", "0", "--ratelimit-logins", "0", "--ratelimit-tweets", "0", "--ratelimit-follows", "0",
+		"--ratelimit-signups", "0", "--ratelimit-logins", "0", "--ratelimit-tweets", "0", "--ratelimit-follows", "0", "--ratelimit-reads", "0",
 	}
 	args = append(args, with...)
 	keyspace := "twtr_e2e_" + strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
@@ -95,16 +111,18 @@ func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, wi
 	s.args = args
 	flags := pflag.NewFlagSet("test", pflag.PanicOnError)
 	settings := cmd.NewSettings(flags)
+	settings.SetDefault("auth.keys", authKeys)
+	settings.SetDefault("seal.key", sealKey)
 	require.NoError(t, flags.Parse(args))
 	config, err := settings.Parse()
 	require.NoError(t, err)
 	s.config = config
 	require.NoError(t, cmd.Migrate(t.Context(), config.Store))
 
-	histories := filepath.Join(dir, "temporal.db")
-	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: histories, DynamicConfig: temporalConfig})
+	s.temporalFile = filepath.Join(dir, "temporal.db")
+	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: s.temporalFile, DynamicConfig: temporalConfig})
 	require.NoError(t, err)
-	t.Cleanup(func() { s.checkSecrets(histories) }) // when the server has stopped
+	t.Cleanup(func() { s.checkSecrets(s.temporalFile) }) // when the server has stopped
 	t.Cleanup(server.Stop)
 	s.server, s.temporal = server, server.Addr()
 	s.client, err = client.Dial(client.Options{HostPort: s.temporal, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
@@ -283,12 +301,15 @@ func (s *stack) apiWithClock(skew time.Duration) *stack {
 	metrics, err := telemetry.New()
 	require.NoError(s.t, err)
 	handler, err := api.New(api.Config{
-		Store: s.store, Temporal: s.client, SealKey: strings.Repeat("s", 32),
+		Store: s.store, Temporal: s.client, SealKeys: []string{sealKey},
 		AuthKeys: []api.Key{{ID: "test", Secret: []byte(strings.Repeat("a", 32))}},
 		Logger:   slog.New(slog.DiscardHandler), Metrics: metrics,
 		Now: func() time.Time { return time.Now().Add(skew) },
 	})
 	require.NoError(s.t, err)
+	stop, err := handler.Start(s.t.Context())
+	require.NoError(s.t, err)
+	s.t.Cleanup(stop)
 	server := httptest.NewServer(handler)
 	s.t.Cleanup(server.Close)
 	return &stack{t: s.t, url: server.URL}

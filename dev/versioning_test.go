@@ -18,9 +18,9 @@ func TestEachDomainsCurrentVersionTakesItsWork(t *testing.T) {
 	defer c.Close()
 	deploy := func(domain, version string) {
 		name := "default/twtr-" + domain
-		start(t, t.TempDir(), "twtr", []string{
+		start(t, t.TempDir(), "twtr", append([]string{
 			"TEMPORAL_ADDRESS=" + s.temporal, "TEMPORAL_DEPLOYMENT_NAME=" + name, "TEMPORAL_WORKER_BUILD_ID=" + version,
-		}, append([]string{"worker", domain}, s.args...)...)
+		}, secretsEnv...), append([]string{"worker", domain}, s.args...)...)
 		// Until a version is made current, Temporal leaves the work to the one before, or to unversioned workers.
 		s.eventually(name+" "+version+" is made current", func() bool {
 			deployment := c.WorkerDeploymentClient().GetHandle(name)

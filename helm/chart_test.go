@@ -184,6 +184,21 @@ func TestSecretsAreReferredToAndNeverCreated(t *testing.T) {
 	})
 }
 
+func TestAnImagesNameIsOnlyThat(t *testing.T) {
+	const name = "registry.example.com/twtr # {a: b}"
+	images := map[string]bool{}
+	for _, digest := range []string{"", "sha256:" + strings.Repeat("a", 64)} {
+		objects := render(t, "defaults", "--set", "image.tag=v1,image.digest="+digest, "--set-string", "image.repository="+name,
+			"--set-string", "cassandra.bundled.image="+name)
+		for _, p := range pods(objects) {
+			for _, c := range append(p.Spec.InitContainers, p.Spec.Containers...) {
+				images[c.Image] = true
+			}
+		}
+	}
+	require.Equal(t, map[string]bool{name: true, name + ":v1": true, name + "@sha256:" + strings.Repeat("a", 64): true}, images)
+}
+
 func TestEveryPodIsRestricted(t *testing.T) {
 	forEachValueSet(t, func(t *testing.T, objects []object) {
 		accounts := map[string]bool{"": true} // the namespace's default: of hooks and of helm test

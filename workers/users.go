@@ -8,7 +8,10 @@ import (
 )
 
 func registerUsers(r worker.Registry, deps Dependencies) {
-	// Pinned: it takes a moment, so a newer version need not continue it.
+	// Pinned: they take a moment, so a newer version need not continue them.
 	r.RegisterWorkflowWithOptions(workflows.CreateUser, pinned)
-	r.RegisterActivity(&activities.Users{Store: deps.Store, Unseal: deps.Unseal})
+	r.RegisterWorkflowWithOptions(workflows.ChangePassword, pinned)
+	// An erasure takes hours if there is much to erase.
+	r.RegisterWorkflowWithOptions(workflows.DeleteUser, autoUpgrade)
+	r.RegisterActivity(&activities.Users{Store: deps.Store, Unseal: deps.Unseal, NameHold: deps.NameHold})
 }

@@ -21,12 +21,15 @@ import (
 // Dependencies are what the activities need.
 type Dependencies struct {
 	Store twtr.Store
-	// Unseal decrypts a sealed user; only the domain users needs it.
-	Unseal func(sealed []byte) (twtr.User, error)
+	// Unseal decrypts what the API sealed for a workflow; only the domain users needs it.
+	Unseal func(workflowID string, sealed []byte, v any) error
 	// Feeds configures the activities of the domain feeds.
 	Feeds activities.FeedsConfig
-	// counts is made from the worker's client.
-	counts activities.CountRequester
+	// NameHold is how long the name of a deleted user stays taken.
+	NameHold time.Duration
+	// counts and histories are made from the worker's client.
+	counts    activities.CountRequester
+	histories activities.Histories
 }
 
 // domains are all domains, in the order in which they are listed.
@@ -97,6 +100,7 @@ func New(c client.Client, domain string, o Options, deps Dependencies) (worker.W
 		MaxHeartbeatThrottleInterval: time.Second,
 	})
 	deps.counts = newCountRequests(c)
+	deps.histories = histories{c}
 	domains[i].register(w, deps)
 	return w, nil
 }

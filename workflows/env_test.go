@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"path/filepath"
 	"sync"
@@ -25,9 +26,11 @@ import (
 // activities on a SQLite store.
 type env struct {
 	t     *testing.T
+	path  string // of the store
 	store *store
 	*testsuite.TestWorkflowEnvironment
-	counts []activities.Bucket // that were requested
+	counts    []activities.Bucket // that were requested
+	histories *histories
 }
 
 func newEnv(t *testing.T) *env {
@@ -36,7 +39,10 @@ func newEnv(t *testing.T) *env {
 	s, err := sqlite.Open(t.Context(), path)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	e := &env{t: t, store: &store{Store: s}}
+	e := &env{path: path, t: t, store: &store{Store: s}, histories: &histories{posted: map[uuid.UUID]int{}}}
+	for _, name := range []string{"ann", "bob"} {
+		require.NoError(t, s.CreateUser(t.Context(), twtr.User{Username: name, Email: name + "@example.com", PasswordHash: "first", CreatedAt: start}))
+	}
 	e.next()
 	return e
 }
@@ -53,7 +59,8 @@ func (e *env) next() {
 	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}}})
 	e.RegisterActivity(activities.NewFeeds(e.store, activities.FeedsConfig{MaxItems: 1000}))
 	e.RegisterActivity(&activities.Followers{Store: e.store, Counts: e})
-	e.RegisterActivity(&activities.Tweets{Store: e.store, Deliveries: e.store})
+	e.RegisterActivity(&activities.Tweets{Store: e.store, Deliveries: e.store, Erasure: e.store, Histories: e.histories})
+	e.RegisterActivity(&activities.Users{Store: e.store, Unseal: unseal, NameHold: nameHold})
 	e.RegisterWorkflow(workflows.Follow)
 	e.RegisterWorkflow(workflows.CountFollowers)
 }
@@ -65,6 +72,37 @@ var start = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 func (e *env) RequestCount(_ context.Context, b activities.Bucket) error {
 	e.counts = append(e.counts, b)
 	return nil
+}
+
+const nameHold = 24 * time.Hour
+
+func unseal(_ string, sealed []byte, v any) error { return json.Unmarshal(sealed, v) }
+
+// histories are those that Temporal would have. It implements [activities.Histories].
+type histories struct {
+	posted  map[uuid.UUID]int // how many looks at the workflow that posted a tweet find it running, before it has ended
+	running int64             // how many looks find workflows of the author running
+	ended   int64             // how many histories of the author there are
+}
+
+func (h *histories) DeletePosted(_ context.Context, tweetID uuid.UUID) (bool, error) {
+	if h.posted[tweetID] > 0 {
+		h.posted[tweetID]--
+		return false, nil
+	}
+	delete(h.posted, tweetID)
+	return true, nil
+}
+
+func (h *histories) CountRunning(context.Context, string) (int64, error) {
+	h.running = max(0, h.running-1)
+	return h.running, nil
+}
+
+func (h *histories) DeleteEnded(context.Context, string) (int64, error) {
+	n := h.ended
+	h.ended = 0
+	return n, nil
 }
 
 // request sends a request to follow or to unfollow after that time, and returns where its result will be.
@@ -133,7 +171,7 @@ func (e *env) tweet(at time.Time, readers ...string) twtr.Tweet {
 
 func (e *env) feed() []uuid.UUID {
 	e.t.Helper()
-	items, err := e.store.Feed(context.Background(), "bob", uuid.Nil, 1000)
+	items, err := e.store.Feed(context.Background(), "bob", twtr.Window{}, 1000)
 	require.NoError(e.t, err)
 	ids := []uuid.UUID{}
 	for _, item := range items {
@@ -169,6 +207,8 @@ type store struct {
 	calls map[string]int
 	// before is called with the method's name and how many calls of it there were before.
 	before func(method string, calls int) error
+	// after is called after the next PutFollow.
+	after func()
 }
 
 var errPermanent = twtr.Errorf(twtr.Invalid, "broken for good")
@@ -188,7 +228,12 @@ func (s *store) call(method string) error {
 }
 
 func (s *store) PutFollow(ctx context.Context, f twtr.Follow) error {
-	return errors.Join(s.call("PutFollow"), s.Store.PutFollow(ctx, f))
+	err := errors.Join(s.call("PutFollow"), s.Store.PutFollow(ctx, f))
+	if s.after != nil {
+		s.after()
+		s.after = nil
+	}
+	return err
 }
 
 func (s *store) DeleteFollow(ctx context.Context, f twtr.Follow) error {
@@ -221,6 +266,45 @@ func (s *store) CountFollowers(ctx context.Context, username string, bucket int)
 		return 0, err
 	}
 	return s.Store.CountFollowers(ctx, username, bucket)
+}
+
+func (s *store) EndSession(ctx context.Context, family uuid.UUID, at time.Time) error {
+	if err := s.call("EndSession"); err != nil {
+		return err
+	}
+	return s.Store.EndSession(ctx, family, at)
+}
+
+func (s *store) RetireUser(ctx context.Context, username string) error {
+	if err := s.call("RetireUser"); err != nil {
+		return err
+	}
+	return s.Store.RetireUser(ctx, username)
+}
+
+func (s *store) EraseTweets(ctx context.Context, username string, ids []uuid.UUID) error {
+	if err := s.call("EraseTweets"); err != nil {
+		return err
+	}
+	return s.Store.EraseTweets(ctx, username, ids)
+}
+
+func (s *store) EraseFromFeed(ctx context.Context, reader, author string) error {
+	if err := s.call("EraseFromFeed"); err != nil {
+		return err
+	}
+	return s.Store.EraseFromFeed(ctx, reader, author)
+}
+
+func (s *store) EraseFollow(ctx context.Context, follower, followee string) error {
+	if err := s.call("EraseFollow"); err != nil {
+		return err
+	}
+	return s.Store.EraseFollow(ctx, follower, followee)
+}
+
+func (s *store) EraseUser(ctx context.Context, username string) error {
+	return errors.Join(s.Store.EraseUser(ctx, username), s.call("EraseUser"))
 }
 
 func (s *store) PutTweet(ctx context.Context, t twtr.Tweet) error {

@@ -1,6 +1,7 @@
 package workflows
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -159,7 +160,9 @@ func (f *follow) run(ctx workflow.Context) error {
 		case f.requested():
 			err = f.write(ctx)
 		case f.late():
-			err = f.put(ctx, f.follows)
+			if err = f.put(ctx, f.follows); permanent(err) && !temporal.IsCanceledError(err) {
+				err = nil // a user is gone, and the edge with them
+			}
 		case f.idle(ctx):
 			return f.end(ctx)
 		default:
@@ -245,10 +248,16 @@ func (f *follow) store(ctx workflow.Context, follows bool) error {
 // put writes the edge as of the last time.
 func (f *follow) put(ctx workflow.Context, follows bool) error {
 	f.edge.At = f.last
-	if follows {
-		return short(ctx, followers.StoreFollow, f.edge, nil)
+	if !follows {
+		return short(ctx, followers.RemoveFollow, f.edge, nil)
 	}
-	return short(ctx, followers.RemoveFollow, f.edge, nil)
+	err := short(ctx, followers.StoreFollow, f.edge, nil)
+	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok && failure.Type() == string(twtr.NotFound) {
+		// The edge is gone, of which an attempt before may have written a part: what deliveries did meanwhile is swept.
+		f.change++
+		f.follows = false
+	}
+	return err
 }
 
 // keepFeed brings the feed in line with each change of the edge.

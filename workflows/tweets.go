@@ -106,7 +106,8 @@ type RetractionResult struct {
 }
 
 // DeleteTweet removes a tweet for good, and then from the feeds of its author's followers. A delivery that is still running
-// stops when it sees that the tweet is gone. The update "deleted" returns when the author's list no longer has it.
+// stops when it sees that the tweet is gone. The update "deleted" returns when the author's list no longer has it. The last step
+// deletes the history of the workflow that posted the tweet, which has its text.
 func DeleteTweet(ctx workflow.Context, in DeleteTweetInput) (RetractionResult, error) {
 	deleted, err := handleUpdate(ctx, updateDeleted)
 	if err != nil {
@@ -128,6 +129,9 @@ func DeleteTweet(ctx workflow.Context, in DeleteTweetInput) (RetractionResult, e
 	if err := f.run(ctx); err != nil {
 		return RetractionResult{}, err
 	}
-	err = storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0)
+	if err := storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0); err != nil {
+		return RetractionResult{}, err
+	}
+	err = short(ctx, tweets.DeleteHistory, in.TweetID, nil)
 	return RetractionResult{Retracted: f.done}, cmp.Or(err, awaitHandlers(ctx))
 }

@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
 
@@ -43,7 +42,7 @@ func TestATweetIsStoredAsItIsServedAndDelivered(t *testing.T) {
 	stored, err := e.store.Tweet(t.Context(), tweet.ID)
 	require.NoError(t, err)
 	require.Equal(t, tweet, stored)
-	items, err := e.store.Feed(t.Context(), "fan-1", uuid.Nil, 10)
+	items, err := e.store.Feed(t.Context(), "fan-1", twtr.Window{}, 10)
 	require.NoError(t, err)
 	require.Equal(t, []twtr.Tweet{tweet}, items, "byte for byte")
 	receipt, err := e.store.Receipt(t.Context(), tweet.ID)
@@ -68,6 +67,7 @@ func TestADeletionRespondsWhenTheTweetIsGoneAndThenRetractsIt(t *testing.T) {
 	e.post(tweet)
 	require.Len(t, e.feed(), 1)
 	e.next()
+	e.histories.posted[tweet.ID] = 10
 	in := workflows.DeleteTweetInput{TweetID: tweet.ID, Username: "ann"}
 	deleted, update := &result{}, in.Update()
 	e.RegisterDelayedCallback(func() { e.UpdateWorkflow(update.UpdateName, update.UpdateID, deleted.callback()) }, 0)
@@ -80,6 +80,7 @@ func TestADeletionRespondsWhenTheTweetIsGoneAndThenRetractsIt(t *testing.T) {
 	receipt, err := e.store.Receipt(t.Context(), tweet.ID)
 	require.NoError(t, err)
 	require.Equal(t, twtr.DeliveryRetracted, receipt.State)
+	require.Empty(t, e.histories.posted, "the history with the tweet's text is deleted, when its workflow has ended")
 }
 
 // A delivery that one step completes upserts nothing, which the test environment would refuse without a mock.

@@ -44,3 +44,40 @@ func CreateUser(ctx workflow.Context, in CreateUserInput) error {
 	stored.resolve.SetError(err)
 	return cmp.Or(err, awaitHandlers(ctx))
 }
+
+// ChangePasswordInput is a new password.
+type ChangePasswordInput struct {
+	// Request identifies this change.
+	Request  uuid.UUID `json:"request"`
+	Username string    `json:"username"`
+	// Sealed is the [twtr.PasswordChange], encrypted.
+	Sealed []byte `json:"sealed"`
+}
+
+// StartOptions implements [Input].
+func (in ChangePasswordInput) StartOptions() client.StartWorkflowOptions {
+	return startOptions(UsersQueue, "change-password/"+in.Request.String(), in.Username+" changes their password")
+}
+
+const updateChanged = "changed"
+
+// Update implements [Request].
+func (in ChangePasswordInput) Update() client.UpdateWorkflowOptions {
+	return updateOptions(updateChanged, updateChanged)
+}
+
+// ChangePassword replaces a user's password, or fails with a conflict if another change came first, and then ends the user's
+// sessions, all but one. Its update "changed" returns when both is done.
+func ChangePassword(ctx workflow.Context, in ChangePasswordInput) error {
+	changed, err := handleUpdate(ctx, updateChanged)
+	if err != nil {
+		return err
+	}
+	var end activities.EndSessionsInput
+	err = short(ctx, users.StorePassword, in.Sealed, &end)
+	if err == nil {
+		err = short(ctx, users.EndSessions, end, nil)
+	}
+	changed.resolve.SetError(err)
+	return cmp.Or(err, awaitHandlers(ctx))
+}

@@ -37,7 +37,8 @@ func New(document string) (*Contract, error) {
 }
 
 // Check returns an error if the document does not say that the request may be answered so: with this status, exactly these
-// headers, and a body of this type and shape. Whether the request is a good one is not looked at.
+// headers, and a body of this type and shape. A HEAD must be answered as the GET, without a body. Whether the request is a good
+// one is not looked at.
 func (c *Contract) Check(request *http.Request, response *http.Response, body []byte) error {
 	if err := c.check(request, response, body); err != nil {
 		return fmt.Errorf("%s %.200s is answered %d, against the OpenAPI document: %w", request.Method, request.URL.Path, response.StatusCode, err)
@@ -60,7 +61,12 @@ func (c *Contract) check(request *http.Request, response *http.Response, body []
 			return fmt.Errorf("there is no header %s", name)
 		}
 	}
+	empty := request.Method == http.MethodHead || response.StatusCode == http.StatusNotModified
+	if empty && len(body) > 0 {
+		return errors.New("there is a body")
+	}
 	return openapi3filter.ValidateResponse(request.Context(), &openapi3filter.ResponseValidationInput{
+		Options:                &openapi3filter.Options{ExcludeResponseBody: empty},
 		RequestValidationInput: &openapi3filter.RequestValidationInput{Request: request, Route: route},
 		Status:                 response.StatusCode,
 		Header:                 response.Header,
@@ -71,6 +77,10 @@ func (c *Contract) check(request *http.Request, response *http.Response, body []
 // route is the operation of the document that the request calls. For a path or a method that the document doesn't have it
 // is one that is only ever answered so.
 func (c *Contract) route(request *http.Request) (*routers.Route, error) {
+	if request.Method == http.MethodHead {
+		request = request.Clone(request.Context())
+		request.Method = http.MethodGet
+	}
 	route, _, err := c.router.FindRoute(request)
 	switch {
 	case errors.Is(err, routers.ErrPathNotFound):
@@ -82,9 +92,13 @@ func (c *Contract) route(request *http.Request) (*routers.Route, error) {
 }
 
 func (c *Contract) refusal(status int, component string) *routers.Route {
-	response := openapi3.WithStatus(status, c.doc.Components.Responses[component])
-	return &routers.Route{Spec: c.doc, Operation: &openapi3.Operation{Responses: openapi3.NewResponses(response)}}
+	responses := openapi3.NewResponses(
+		openapi3.WithStatus(status, c.doc.Components.Responses[component]),
+		openapi3.WithStatus(http.StatusBadRequest, c.doc.Components.Responses["BadQuery"]),
+	)
+	return &routers.Route{Spec: c.doc, Operation: &openapi3.Operation{Responses: responses}}
 }
 
-// unsaid are the headers that go without saying: those of the body, and of net/http.
-var unsaid = []string{"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Date", "Vary"}
+// unsaid are the headers that go without saying: those of the body, of net/http, of CORS, and what all responses have.
+var unsaid = []string{"Connection", "Content-Encoding", "Content-Length", "Content-Type", "Date", "Vary", "X-Content-Type-Options",
+	"Access-Control-Allow-Origin", "Access-Control-Expose-Headers"}

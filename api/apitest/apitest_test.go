@@ -17,22 +17,29 @@ func TestAnAnswerIsHeldToTheDocument(t *testing.T) {
 	require.NoError(t, err)
 	const (
 		user        = `{"status":200,"data":{"username":"ann","displayName":"Ann","createdAt":"2026-11-24T02:54:31.120Z","followers":1,"followings":0},"error":""}`
-		notFound    = `{"status":404,"data":null,"error":"there is no user ann"}`
-		wrongMethod = `{"status":405,"data":null,"error":"this path does not take PUT"}`
-		unavailable = `{"status":503,"data":null,"error":"the store does not answer"}`
+		notFound    = `{"status":404,"data":null,"error":"there is no user ann","code":"not-found"}`
+		wrongMethod = `{"status":405,"data":null,"error":"this path does not take PUT","code":"wrong-method"}`
+		unavailable = `{"status":503,"data":null,"error":"the store does not answer","code":"unavailable"}`
 	)
 	for _, c := range []struct {
 		call   string
 		status int
-		header string // beside Content-Type and X-Request-Id; a name alone takes one of these away
+		header string // beside Content-Type, X-Request-Id and those of a read; a name alone takes one of these away
 		body   string
 		wrong  string // what the error says; empty if there is none
 	}{
 		{"GET /users/ann", 200, "", user, ""},
+		{"HEAD /users/ann", 200, "", "", ""},
+		{"HEAD /users/ann", 404, "", "", ""},
+		{"GET /users/ann", 304, "", "", ""},
 		{"GET /users/ann", 404, "", notFound, ""},
 		{"GET /users/ann", 503, "Retry-After: 1", unavailable, ""},
 		{"GET /nowhere", 404, "", notFound, ""},
-		{"PUT /users/ann", 405, "Allow: GET", wrongMethod, ""},
+		{"PUT /users/ann", 405, "Allow: GET, HEAD", wrongMethod, ""},
+		{"HEAD /users/ann", 200, "", user, "there is a body"},
+		{"GET /users/ann", 304, "", user, "there is a body"},
+		{"GET /users/ann", 404, "", strings.Replace(notFound, `,"code":"not-found"`, "", 1), "missing property 'code'"},
+		{"GET /users/ann", 200, "ETag", user, `"ETag" missing`},
 		{"GET /users/ann", 201, "", user, "there is no such status"},
 		{"GET /users/ann", 200, "", notFound, "value must be 200"},
 		{"GET /users/ann", 200, "", "x" + user, "failed to decode"},
@@ -54,6 +61,10 @@ func TestAnAnswerIsHeldToTheDocument(t *testing.T) {
 	} {
 		method, path, _ := strings.Cut(c.call, " ")
 		header := http.Header{"Content-Type": {"application/json; charset=utf-8"}, "X-Request-Id": {"1"}}
+		if c.status < 400 {
+			header.Set("ETag", `"2c26b46b68ffc68ff99b453c1d304134"`)
+			header.Set("Cache-Control", "no-cache")
+		}
 		if name, value, given := strings.Cut(c.header, ": "); given {
 			header.Set(name, value)
 		} else {
@@ -70,7 +81,7 @@ func TestAnAnswerIsHeldToTheDocument(t *testing.T) {
 
 func TestADocumentThatContradictsItselfIsRefused(t *testing.T) {
 	for right, wrong := range map[string]string{
-		"data: null, error: the tweet is not yours}": "data: {}, error: the tweet is not yours}",
+		"data: null, error: the tweet is not yours,": "data: {}, error: the tweet is not yours,",
 		"operationId: readFeed":                      "operationId: follow",
 		"#/components/responses/NotYours":            "#/components/responses/Nobodys",
 	} {

@@ -7,8 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/dev/bench/measure"
 	"github.com/twtr-dev/twtr/workflows"
@@ -128,7 +126,7 @@ func (b *bench) deletedTweets() error {
 		return err
 	}
 	b.add("a follow of the author, with its backfill", "ms", measure.Milliseconds(time.Since(begin)))
-	items, err := b.store.Feed(b.ctx, fan, uuid.Nil, 100)
+	items, err := b.store.Feed(b.ctx, fan, twtr.Window{}, 100)
 	if err != nil || len(items) != 50 {
 		return fmt.Errorf("the backfill brought %d tweets: %w", len(items), err)
 	}
@@ -139,7 +137,7 @@ func (b *bench) deletedTweets() error {
 
 // storm measures follows per second of 64 clients that follow one user, with very many followers and with none.
 func storm(b *bench) error {
-	var fans atomic.Int64
+	fans := int(b.scale.storm.Seconds() * 2000)              // in a round: more than can follow
 	celebrity := fmt.Sprintf("author-%d", b.scale.celebrity) // as sizes names them
 	if err := b.seed(celebrity, b.scale.celebrity); err != nil {
 		return err
@@ -159,12 +157,16 @@ func storm(b *bench) error {
 	}
 	rate := map[string][]float64{}
 	followers := map[string]int64{celebrity: int64(b.scale.celebrity)}
-	for range b.scale.rounds {
+	for round := range b.scale.rounds {
+		fan := func(i int) string { return fmt.Sprintf("f%d-%d", round, i) }
+		if err := measure.Each(128, fans, func(i int) error { return b.users(fan(i)) }); err != nil {
+			return err
+		}
 		for _, followee := range []string{"newcomer", celebrity} {
+			var next atomic.Int64
 			_, perSecond, err := measure.Load(64, b.scale.storm, 0, func(int) error {
-				name := fmt.Sprintf("f%d", fans.Add(1))
 				body := fmt.Sprintf(`{"followingUsername":%q}`, followee)
-				err := b.api.Call(b.ctx, http.MethodPost, "/follow", measure.Token(name), body, nil)
+				err := b.api.Call(b.ctx, http.MethodPost, "/follow", measure.Token(fan(int(next.Add(1))-1)), body, nil)
 				if err != nil && strings.Contains(err.Error(), "503") {
 					return measure.ErrFailed // it may have been accepted
 				}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
@@ -29,7 +30,7 @@ func sizes(b *bench) error {
 			}
 			rate = append(rate, float64(n)/took.Seconds())
 		}
-		tweets, err := b.store.TweetsByUser(b.ctx, author, uuid.Nil, 1)
+		tweets, err := b.store.TweetsByUser(b.ctx, author, twtr.Window{}, 1)
 		if err != nil {
 			return err
 		}

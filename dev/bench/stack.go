@@ -59,11 +59,12 @@ func (b *bench) start() (err error) {
 	args := []string{
 		"--store", b.engine, "--http-addr", addr, "--sqlite-path", b.sqliteFile(), "--log-level", "error",
 		"--cassandra-hosts", strings.Join(b.hosts, ","), "--cassandra-keyspace", b.keyspace,
-		"--auth-keys", measure.AuthKeys, "--seal-key", measure.SealKey,
-		"--ratelimit-signups", "0", "--ratelimit-logins", "0", "--ratelimit-tweets", "0", "--ratelimit-follows", "0",
+		"--ratelimit-signups", "0", "--ratelimit-logins", "0", "--ratelimit-tweets", "0", "--ratelimit-follows", "0", "--ratelimit-reads", "0",
 	}
 	flags := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	settings := cmd.NewSettings(flags)
+	settings.SetDefault("auth.keys", measure.AuthKeys)
+	settings.SetDefault("seal.key", measure.SealKey)
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -95,7 +96,7 @@ func (b *bench) start() (err error) {
 	b.stops = append(b.stops, func() error { cancel(); return g.Wait() })
 
 	b.feeds = exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], append([]string{"worker", "feeds"}, args...)...)
-	b.feeds.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+server.Addr())
+	b.feeds.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+server.Addr(), "TWTR_SEAL_KEY="+measure.SealKey)
 	b.feeds.Stderr = os.Stderr
 	if err := b.feeds.Start(); err != nil {
 		return err

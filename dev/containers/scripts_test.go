@@ -1,6 +1,8 @@
 package containers
 
 import (
+	"bytes"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,7 +27,8 @@ func newScript(t *testing.T, name string, programs map[string]string) *script {
 	content, err := os.ReadFile(filepath.Join(root, "scripts", name))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(s.file, content, 0o755)) //nolint:gosec // a script that is run
-	for _, program := range []string{"bash", "sh", "dirname", "sed", "grep", "od", "tr", "xargs", "git"} {
+	for _, program := range []string{"bash", "sh", "dirname", "sed", "grep", "od", "tr", "xargs", "git", "realpath", "find",
+		"wc", "head", "tail", "mkdir", "mktemp", "cat"} {
 		path, err := exec.LookPath(program)
 		require.NoError(t, err)
 		require.NoError(t, os.Symlink(path, filepath.Join(s.bin, program)))
@@ -79,7 +82,7 @@ func TestThePushedImageIsForBothPlatformsAndDatedByItsCommit(t *testing.T) {
 	code, out := s.run(t, []string{"REGISTRY=registry.example.com/team/"}, "push")
 	require.Equal(t, 0, code, out)
 	for _, want := range []string{"--platform linux/amd64,linux/arm64 ", "name=registry.example.com/team/twtr:v1.2.3,push=true",
-		"rewrite-timestamp=true", "VERSION=v1.2.3 ", "REVISION=abc ", "SOURCE_DATE_EPOCH=1700000000\n"} {
+		"rewrite-timestamp=true", "--sbom=true --provenance=mode=max ", "VERSION=v1.2.3 ", "REVISION=abc ", "SOURCE_DATE_EPOCH=1700000000\n"} {
 		require.Contains(t, out, want)
 	}
 	code, out = s.run(t, []string{"TAG=mine"}, "build")
@@ -127,4 +130,36 @@ func TestMakeUpCreatesMissingSecrets(t *testing.T) {
 	made = env()
 	require.Len(t, made, len(secrets))
 	require.Equal(t, "chosen", made["TWTR_SEAL_KEY"])
+}
+
+func TestACassandraWithoutItsImageRunsOnJava(t *testing.T) {
+	s := newScript(t, "cassandra.sh", map[string]string{
+		"docker": `echo "$1" >>docker.calls
+case $1 in run)
+	echo "Unable to find image 'cassandra' locally" >&2
+	echo "docker: Error response from daemon: dial tcp: lookup registry-1.docker.io: no such host" >&2
+	echo "Run 'docker run --help' for more information" >&2
+	exit 125 ;;
+esac`,
+		"java": `echo 'openjdk version "17.0.9" 2023-10-17' >&2`,
+		"mvn":  `echo "[ERROR] Maven was called"; exit 1`, // far enough
+	})
+	// Port 9042 may be that of the Cassandra for the other tests.
+	content, err := os.ReadFile(s.file)
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	require.NoError(t, os.WriteFile(s.file, bytes.ReplaceAll(content, []byte("9042"), []byte(port)), 0o755)) //nolint:gosec // a script that is run
+
+	code, out := s.run(t, []string{"XDG_CACHE_HOME=" + s.dir}, "start")
+	require.Equal(t, 1, code, out)
+	lines := strings.Split(out, "\n")
+	require.Regexp(t, `^cassandra\.sh: Docker cannot run cassandra:\S+, Java and Maven are used instead: docker: Error .*: no such host$`, lines[0])
+	require.Contains(t, out, "Maven could not fetch Cassandra: [ERROR] Maven was called")
+	calls, err := os.ReadFile(filepath.Join(s.dir, "docker.calls"))
+	require.NoError(t, err)
+	require.Contains(t, string(calls), "run\nrm\n")
 }

@@ -32,7 +32,7 @@ twtr-dev.com/role: {{ index . 1 }}
 {{- define "twtr.image" -}}
 {{- $tag := index . 1 }}
 {{- with (index . 0).Values.image -}}
-image: {{ if and .digest (eq $tag (include "twtr.tag" (index $ 0))) }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ $tag }}{{ end }}
+image: {{ if and .digest (eq $tag (include "twtr.tag" (index $ 0))) }}{{ printf "%s@%s" .repository .digest | quote }}{{ else }}{{ printf "%s:%s" .repository $tag | quote }}{{ end }}
 imagePullPolicy: {{ .pullPolicy }}
 {{- end }}
 {{- end }}

@@ -8,9 +8,8 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	"encoding/json"
+	"errors"
 	"fmt"
-
-	"github.com/twtr-dev/twtr"
 )
 
 // Key derives 32 bytes for one purpose from a secret (HKDF with SHA-256, RFC 5869).
@@ -22,38 +21,46 @@ func Key(secret, purpose string) []byte {
 	return key
 }
 
-// Sealer encrypts and decrypts with AES-256-GCM under one secret.
+// Sealer encrypts and decrypts with AES-256-GCM.
 type Sealer struct {
-	aead cipher.AEAD
+	aeads []cipher.AEAD
 }
 
-// New makes a [Sealer] from a secret.
-func New(secret string) (*Sealer, error) {
-	block, err := aes.NewCipher(Key(secret, "seal"))
+// New makes a [Sealer] from secrets: the first seals, and all open. So a secret can be replaced while processes run.
+func New(secrets ...string) (*Sealer, error) {
+	if len(secrets) == 0 {
+		return nil, errors.New("a sealer needs a secret")
+	}
+	var s Sealer
+	for _, secret := range secrets {
+		block, err := aes.NewCipher(Key(secret, "seal"))
+		if err != nil {
+			return nil, err
+		}
+		aead, err := cipher.NewGCMWithRandomNonce(block)
+		if err != nil {
+			return nil, err
+		}
+		s.aeads = append(s.aeads, aead)
+	}
+	return &s, nil
+}
+
+// Seal returns the value as JSON, encrypted for the workflow of that ID: it opens in no other.
+func (s *Sealer) Seal(workflowID string, v any) ([]byte, error) {
+	plain, err := json.Marshal(v)
 	if err != nil {
 		return nil, err
 	}
-	aead, err := cipher.NewGCMWithRandomNonce(block)
-	if err != nil {
-		return nil, err
-	}
-	return &Sealer{aead}, nil
+	return s.aeads[0].Seal(nil, nil, plain, []byte(workflowID)), nil
 }
 
-// Seal returns the user, encrypted.
-func (s *Sealer) Seal(u twtr.User) ([]byte, error) {
-	plain, err := json.Marshal(u)
-	if err != nil {
-		return nil, err
+// Unseal decrypts what [Sealer.Seal] encrypted for the same workflow, under one of the secrets, into v.
+func (s *Sealer) Unseal(workflowID string, sealed []byte, v any) error {
+	for _, aead := range s.aeads {
+		if plain, err := aead.Open(nil, nil, sealed, []byte(workflowID)); err == nil {
+			return json.Unmarshal(plain, v)
+		}
 	}
-	return s.aead.Seal(nil, nil, plain, nil), nil
-}
-
-// Unseal decrypts a user that [Sealer.Seal] encrypted under the same secret.
-func (s *Sealer) Unseal(sealed []byte) (u twtr.User, err error) {
-	plain, err := s.aead.Open(nil, nil, sealed, nil)
-	if err != nil {
-		return u, fmt.Errorf("unseal a user (is seal.key the same in the API and the workers?): %w", err)
-	}
-	return u, json.Unmarshal(plain, &u)
+	return fmt.Errorf("what is sealed for %s does not open: do the workers have all keys in seal.key that the API has?", workflowID)
 }

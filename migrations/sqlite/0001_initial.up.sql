@@ -1,19 +1,53 @@
 -- The same tables as in ../cassandra. Where Cassandra keeps a write timestamp and a tombstone, a row here has written_at
 -- (microseconds since 1970) and removed. Times are integers: milliseconds where not said otherwise. Ids are 16 bytes.
+-- A retired user has no e-mail address, display name and password hash. The row keeps the name taken: for good, or until
+-- released_at (microseconds).
 CREATE TABLE IF NOT EXISTS users (
     username TEXT PRIMARY KEY,
     email TEXT NOT NULL,
     display_name TEXT NOT NULL,
     password_hash TEXT NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    retired INTEGER NOT NULL,
+    released_at INTEGER
 ) STRICT, WITHOUT ROWID;
 
-CREATE TABLE IF NOT EXISTS refresh_tokens (
+-- One row per log-in, with the newest refresh token of its family, as a hash.
+CREATE TABLE IF NOT EXISTS sessions (
     family BLOB PRIMARY KEY,
     username TEXT NOT NULL,
+    client TEXT NOT NULL,
     token_hash BLOB NOT NULL,
+    created_at INTEGER NOT NULL,
+    refreshed_at INTEGER NOT NULL,
+    expires_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS sessions_by_user ON sessions (username, family);
+
+-- The families of the sessions that ended, and when they did (microseconds).
+CREATE TABLE IF NOT EXISTS ended_sessions (
+    family BLOB PRIMARY KEY,
+    ended_at INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX IF NOT EXISTS ended_sessions_by_time ON ended_sessions (ended_at);
+
+-- The log-ins to an account that failed, by the source they came from.
+CREATE TABLE IF NOT EXISTS login_failures (
+    username TEXT NOT NULL,
+    source TEXT NOT NULL,
+    count INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    PRIMARY KEY (username, source)
+) STRICT, WITHOUT ROWID;
+
+-- The sources that an account's owner logged in from.
+CREATE TABLE IF NOT EXISTS known_sources (
+    username TEXT NOT NULL,
+    source TEXT NOT NULL,
     expires_at INTEGER NOT NULL,
-    deleted INTEGER NOT NULL
+    PRIMARY KEY (username, source)
 ) STRICT, WITHOUT ROWID;
 
 -- The tweet that a user's Idempotency-Key stands for.
@@ -32,6 +66,7 @@ CREATE TABLE IF NOT EXISTS tweets (
     body TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+-- A user's tweets. A deleted one stays, with an empty body.
 CREATE TABLE IF NOT EXISTS tweets_by_user (
     username TEXT NOT NULL,
     id BLOB NOT NULL,
@@ -39,10 +74,11 @@ CREATE TABLE IF NOT EXISTS tweets_by_user (
     PRIMARY KEY (username, id DESC)
 ) STRICT, WITHOUT ROWID;
 
--- The ids of deleted tweets, and when they were deleted (microseconds).
+-- The ids of deleted tweets, when they were deleted (microseconds), and whether they were erased with all that their author had.
 CREATE TABLE IF NOT EXISTS deleted_tweets (
     id BLOB PRIMARY KEY,
-    deleted_at INTEGER NOT NULL
+    deleted_at INTEGER NOT NULL,
+    erased INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- The state of each tweet's delivery. A state of a later stage replaces one of an earlier.

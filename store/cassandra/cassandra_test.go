@@ -91,7 +91,7 @@ func TestMigrateStartsOverWhereAProcessDied(t *testing.T) {
 	_, err = Open(t.Context(), c)
 	require.ErrorContains(t, err, "in the middle of the migration to version 1: run `twtr migrate`")
 	require.NoError(t, Migrate(t.Context(), c))
-	items, err := open(t, c).Feed(t.Context(), "ann", uuid.Nil, 10)
+	items, err := open(t, c).Feed(t.Context(), "ann", twtr.Window{}, 10)
 	require.NoError(t, err)
 	require.Empty(t, items)
 }
@@ -243,19 +243,40 @@ func TestALightweightTransactionWhoseAnswerIsLostIsNotRetried(t *testing.T) {
 	t.Parallel() // it mostly waits
 	c := testConfig(t)
 	require.NoError(t, Migrate(t.Context(), c))
+	setup, at := open(t, c), time.Now()
+	for _, name := range []string{"other", "released"} {
+		require.NoError(t, setup.CreateUser(t.Context(), twtr.User{Username: name, PasswordHash: "old"}))
+		require.NoError(t, setup.RetireUser(t.Context(), name))
+		require.NoError(t, setup.ReleaseUsername(t.Context(), name, at))
+	}
+	create := func(s *Store, name string) error {
+		return s.CreateUser(t.Context(), twtr.User{Username: name, PasswordHash: "hash", CreatedAt: at})
+	}
+	setPasswordOf := func(s *Store, name string) error { return s.SetPassword(t.Context(), name, "hash", "new") }
+	fail := func(s *Store, name string) error {
+		none, one := twtr.LoginFailures{Username: name}, twtr.LoginFailures{Username: name, Count: 1, Last: at}
+		return s.ReplaceLoginFailures(t.Context(), none, one)
+	}
+
 	dialer := &faultyDialer{}
-	user := twtr.User{Username: "ann", PasswordHash: "hash"}
 	for _, transaction := range []struct {
 		statement string
-		retried   int32
-		run       func(*Store) error
+		attempts  int32
+		name      string
+		run       func(s *Store, name string) error
 	}{
-		{insertUser, 1, func(s *Store) error { return s.CreateUser(t.Context(), user) }},
-		{takeLease, 1, func(s *Store) error {
+		{insertUser, 1, "ann", create},
+		{takeReleasedName, 1, "released", func(s *Store, name string) error {
+			_, err := s.cas(t.Context(), takeReleasedName, "", "", "hash", at, name, at.UnixMicro())
+			return err
+		}},
+		{setPassword, 1, "ann", setPasswordOf},
+		{insertLoginFailures, 1, "ann", fail},
+		{takeLease, 1, "", func(s *Store, _ string) error {
 			_, err := (&lease{session: s.session, life: time.Second}).cas(t.Context(), takeLease, gocql.UUID(uuid.New()), 1)
 			return err
 		}},
-		{selectUser, 2, func(s *Store) error { _, err := s.User(t.Context(), "ann"); return err }}, // so these faults are retried
+		{selectUser, 2, "ann", func(s *Store, name string) error { _, err := s.User(t.Context(), name); return err }}, // so these faults are retried
 	} {
 		seen := &attempts{prefix: transaction.statement}
 		c.adjust = func(cluster *gocql.ClusterConfig) {
@@ -264,13 +285,27 @@ func TestALightweightTransactionWhoseAnswerIsLostIsNotRetried(t *testing.T) {
 			cluster.RetryPolicy = &sameHost{gocql.SimpleRetryPolicy{NumRetries: 1}}
 		}
 		s := open(t, c)
+		// The driver has the statement prepared the first time. An answer to that must not be the one that is lost.
+		require.NoError(t, transaction.run(s, "other"), transaction.statement)
+		seen.n.Store(0)
 		dialer.mute.Store(true)
-		err := transaction.run(s)
+		err := transaction.run(s, transaction.name)
 		dialer.mute.Store(false)
 		require.Error(t, err)
-		require.Equal(t, transaction.retried, seen.n.Load(), transaction.statement)
+		require.Equal(t, transaction.attempts, seen.n.Load(), transaction.statement)
 	}
-	require.NoError(t, open(t, c).CreateUser(t.Context(), user), "the lost answer was a success")
+
+	// Each lost answer was a success.
+	for name, want := range map[string]string{"ann": "new", "released": "hash"} {
+		u, err := setup.User(t.Context(), name)
+		require.NoError(t, err)
+		require.Equal(t, want, u.PasswordHash)
+	}
+	require.NoError(t, setPasswordOf(setup, "ann"))
+	require.NoError(t, create(setup, "released"))
+	require.NoError(t, setup.SetPassword(t.Context(), "ann", "new", "hash"))
+	require.NoError(t, create(setup, "ann"))
+	require.Equal(t, twtr.Conflict, twtr.ErrorCode(fail(setup, "ann")), "or another caller's, of the same time")
 }
 
 func TestALeaseIsTakenThoughTheAnswerIsLostAndLostInTimeWhenNoAnswerComes(t *testing.T) {

@@ -11,18 +11,18 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// Of a row, puts and removals write author and body, and retractions the mark: deleted and an empty body. So no put and no
+// Of a row, puts and removals write author and body, and retractions the mark: deleted, and an empty author and body. So no put and no
 // removal, whatever its time, takes away a mark. A row whose only cells are removed is not there: an UPDATE, unlike an INSERT,
 // makes no row of its own. Only a trim deletes rows.
 const (
 	putFeedItem     = `UPDATE feed_items USING TIMESTAMP ? SET author = ?, body = ? WHERE username = ? AND tweet_id = ?`
-	retractFeedItem = `UPDATE feed_items USING TIMESTAMP ? SET deleted = true, body = '' WHERE username = ? AND tweet_id = ?`
+	retractFeedItem = `UPDATE feed_items USING TIMESTAMP ? SET deleted = true, author = '', body = '' WHERE username = ? AND tweet_id = ?`
 	deleteFeedItem  = `DELETE author, body FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id = ?`
 	selectFeedItem  = `SELECT author, deleted FROM feed_items WHERE username = ? AND tweet_id = ?`
 	selectFeedIDs   = `SELECT tweet_id FROM feed_items WHERE username = ? LIMIT ?`
 	trimFeed        = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id <= ?`
 	// Cassandra passes over marks, in one partition. A marked row that was put later has a body.
-	selectFeed = `SELECT tweet_id, author, body, deleted FROM feed_items WHERE username = ? AND tweet_id < ? AND body > '' LIMIT ?
+	selectFeed = `SELECT tweet_id, author, body, deleted FROM feed_items WHERE username = ? AND tweet_id < ? AND tweet_id > ? AND body > '' LIMIT ?
 		ALLOW FILTERING`
 )
 
@@ -58,8 +58,8 @@ func (s *Store) PutFeedItems(ctx context.Context, reader string, tweets []twtr.T
 	})
 }
 
-// RetractFeedItem implements [twtr.FeedStore]. The time of the mark matters to the text alone, which it erases if the put is
-// older.
+// RetractFeedItem implements [twtr.FeedStore]. The time of the mark matters to the author and the text alone, which it
+// erases if the put is older.
 func (s *Store) RetractFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error {
 	id, micros := gocql.UUID(tweetID), max(at.UnixMicro(), twtr.TimeOf(tweetID).UnixMicro()+1)
 	return s.writeToFeeds(ctx, len(readers), 0, retractFeedItem, func(i int) []any {
@@ -199,7 +199,7 @@ func (s *Store) writeToFeed(ctx context.Context, statement string, n int, args f
 }
 
 // Feed implements [twtr.FeedStore].
-func (s *Store) Feed(ctx context.Context, reader string, before uuid.UUID, limit int) (items []twtr.Tweet, err error) {
+func (s *Store) Feed(ctx context.Context, reader string, w twtr.Window, limit int) (items []twtr.Tweet, err error) {
 	type feedRow struct {
 		twtr.Tweet
 		deleted bool
@@ -209,12 +209,12 @@ func (s *Store) Feed(ctx context.Context, reader string, before uuid.UUID, limit
 		rows, err := list(ctx, s, func(row gocql.Scanner) (r feedRow, err error) {
 			err = row.Scan((*gocql.UUID)(&r.ID), &r.Username, (*[]byte)(&r.Body), &r.deleted)
 			return r, err
-		}, page, selectFeed, reader, upperBound(before))
+		}, page, selectFeed, reader, upperBound(w.Before), gocql.UUID(w.After))
 		if err != nil {
 			return nil, err
 		}
 		for _, r := range rows {
-			if before = r.ID; !r.deleted {
+			if w.Before = r.ID; !r.deleted {
 				items = append(items, r.Tweet)
 			}
 		}

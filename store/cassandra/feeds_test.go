@@ -104,13 +104,13 @@ func TestDeletionsLeaveListsReadable(t *testing.T) {
 	last := first
 	last.ID = idAt(time.Now())
 	require.NoError(t, s.PutFeedItem(ctx, last, []string{"bob"}))
-	items, err := s.Feed(ctx, "bob", uuid.Nil, 50)
+	items, err := s.Feed(ctx, "bob", twtr.Window{}, 50)
 	require.NoError(t, err)
 	require.Equal(t, []twtr.Tweet{last}, items)
-	requireNoTombstones(t, s, selectFeed, "bob", gocql.UUID(uuid.Max), 50)
+	requireNoTombstones(t, s, selectFeed, "bob", gocql.UUID(uuid.Max), gocql.UUID{}, 50)
 	requireNoTombstones(t, s, selectFeedIDs, "bob", keep+1)
-	tweets, err := s.TweetsByUser(ctx, "ann", uuid.Nil, 50)
+	tweets, err := s.TweetsByUser(ctx, "ann", twtr.Window{}, 50)
 	require.NoError(t, err)
 	require.Equal(t, []twtr.Tweet{first}, tweets)
-	requireNoTombstones(t, s, selectTweetsByUser, "ann", gocql.UUID(uuid.Max), 50)
+	requireNoTombstones(t, s, selectTweetsByUser, "ann", gocql.UUID(uuid.Max), gocql.UUID{}, 50)
 }

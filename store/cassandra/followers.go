@@ -95,13 +95,10 @@ func (s *Store) FirstFollowers(ctx context.Context, username string, limit int) 
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
-	buckets, inBucket := make([]int, twtr.FollowerBuckets), make([][]string, twtr.FollowerBuckets)
-	for i := range buckets {
-		buckets[i] = i
-	}
+	inBucket := make([][]string, twtr.FollowerBuckets)
 	share := max(1, limit/twtr.FollowerBuckets)
 	// The driver's page is longer than all rows together: one request.
-	rows := s.session.Query(selectFirstFollowers, username, buckets, share).WithContext(ctx).Idempotent(true).
+	rows := s.session.Query(selectFirstFollowers, username, allBuckets(), share).WithContext(ctx).Idempotent(true).
 		PageSize(twtr.FollowerBuckets*share + 1).Iter().Scanner()
 	for rows.Next() {
 		var bucket int
@@ -126,6 +123,14 @@ func (s *Store) FirstFollowers(ctx context.Context, username string, limit int) 
 		}
 	}
 	return names, left, nil
+}
+
+func allBuckets() []int {
+	buckets := make([]int, twtr.FollowerBuckets)
+	for i := range buckets {
+		buckets[i] = i
+	}
+	return buckets
 }
 
 // Followings implements [twtr.FollowStore].

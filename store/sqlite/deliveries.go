@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	upsertReceipt = `INSERT INTO deliveries (tweet_id, username, state, stage, delivered, completed_at) VALUES (?, ?, ?, ?, ?, ?)
+	// No put brings back a receipt that was erased.
+	upsertReceipt = `INSERT INTO deliveries (tweet_id, username, state, stage, delivered, completed_at) SELECT ?, ?, ?, ?, ?, ?
+		WHERE NOT EXISTS (SELECT * FROM deleted_tweets WHERE id = ? AND erased)
 		ON CONFLICT DO UPDATE SET stage = max(stage, excluded.stage),
 			state = iif(excluded.stage > stage, excluded.state, state),
 			delivered = coalesce(excluded.delivered, delivered),
@@ -25,7 +27,7 @@ const (
 func (s *Store) PutReceipt(ctx context.Context, r twtr.Receipt) error {
 	delivered := sql.NullInt64{Int64: r.Delivered, Valid: r.State == twtr.DeliveryComplete}
 	completedAt := sql.NullInt64{Int64: r.CompletedAt.UnixMilli(), Valid: r.State != twtr.DeliveryRetracting}
-	_, err := s.exec(ctx, upsertReceipt, r.TweetID[:], r.Username, r.State, r.State.Stage(), delivered, completedAt)
+	_, err := s.exec(ctx, upsertReceipt, r.TweetID[:], r.Username, r.State, r.State.Stage(), delivered, completedAt, r.TweetID[:])
 	return err
 }
 

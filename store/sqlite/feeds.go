@@ -28,7 +28,7 @@ const (
 		ON CONFLICT DO UPDATE SET author = '', body = '', written_at = max(written_at, excluded.written_at), removed = FALSE, retracted = TRUE
 		WHERE excluded.written_at > written_at OR NOT retracted`
 	selectFeed = `SELECT tweet_id, author, body FROM feed_items
-		WHERE username = ? AND tweet_id < ? AND NOT removed AND NOT retracted ORDER BY tweet_id DESC LIMIT ?`
+		WHERE username = ? AND tweet_id < ? AND tweet_id > ? AND NOT removed AND NOT retracted ORDER BY tweet_id DESC LIMIT ?`
 	selectNthRow = `SELECT tweet_id FROM feed_items WHERE username = ? AND NOT removed ORDER BY tweet_id DESC LIMIT 1 OFFSET ?`
 	trimItems    = `DELETE FROM feed_items WHERE username = ? AND tweet_id <= ? AND NOT removed AND NOT retracted`
 	// Marks become tombstones, and tombstones stay: a trim brings nothing back.
@@ -133,9 +133,9 @@ func (s *Store) ReadersHavingFeedItem(ctx context.Context, tweetID uuid.UUID, re
 }
 
 // Feed implements [twtr.FeedStore].
-func (s *Store) Feed(ctx context.Context, reader string, before uuid.UUID, limit int) ([]twtr.Tweet, error) {
+func (s *Store) Feed(ctx context.Context, reader string, w twtr.Window, limit int) ([]twtr.Tweet, error) {
 	return list(ctx, s, func(rows *sql.Rows) (t twtr.Tweet, err error) {
 		err = rows.Scan(&t.ID, &t.Username, (*[]byte)(&t.Body))
 		return t, err
-	}, selectFeed, reader, upperBound(before), limit)
+	}, selectFeed, reader, upperBound(w.Before), w.After[:], limit)
 }

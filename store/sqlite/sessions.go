@@ -12,42 +12,64 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// A deleted session leaves its row, without the hash: a late retry of its creation finds it. The clock decides what has expired.
+// The clock decides what has expired.
 const (
-	insertSession = `INSERT INTO refresh_tokens (family, username, token_hash, expires_at, deleted) VALUES (?, ?, ?, ?, FALSE)
+	// A late retry does not bring back a session that ended.
+	insertSession = `INSERT INTO sessions (family, username, client, token_hash, created_at, refreshed_at, expires_at)
+		SELECT ?, ?, ?, ?, ?, ?, ? WHERE NOT EXISTS (SELECT * FROM ended_sessions WHERE family = ?)
 		ON CONFLICT DO NOTHING`
-	selectSession = `SELECT username, token_hash, expires_at FROM refresh_tokens
-		WHERE family = ? AND expires_at > ? AND NOT deleted`
-	rotateSession = `UPDATE refresh_tokens SET token_hash = ?, expires_at = ?
-		WHERE family = ? AND token_hash = ? AND expires_at > ? AND NOT deleted`
-	deleteSession = `UPDATE refresh_tokens SET token_hash = x'', deleted = TRUE WHERE family = ?`
+	selectSession = `SELECT family, username, client, token_hash, created_at, refreshed_at, expires_at FROM sessions
+		WHERE family = ? AND expires_at > ?`
+	selectSessionsByUser = `SELECT family, username, client, token_hash, created_at, refreshed_at, expires_at FROM sessions
+		WHERE username = ? AND family < ? AND expires_at > ? ORDER BY family DESC LIMIT ?`
+	rotateSession = `UPDATE sessions SET token_hash = ?, refreshed_at = ?, expires_at = ?
+		WHERE family = ? AND token_hash = ? AND token_hash != ? AND expires_at > ?`
+	deleteSession = `DELETE FROM sessions WHERE family = ?`
+
+	insertEndedSession = `INSERT INTO ended_sessions (family, ended_at) VALUES (?, ?)
+		ON CONFLICT DO UPDATE SET ended_at = max(ended_at, excluded.ended_at)`
+	selectEndedSessions = `SELECT family FROM ended_sessions WHERE ended_at >= ?`
 )
 
 // CreateSession implements [twtr.SessionStore].
 func (s *Store) CreateSession(ctx context.Context, session twtr.Session) error {
-	_, err := s.exec(ctx, insertSession, session.Family[:], session.Username, session.TokenHash, session.ExpiresAt.UnixMilli())
+	_, err := s.exec(ctx, insertSession, session.Family[:], session.Username, session.Client, session.TokenHash,
+		session.CreatedAt.UnixMilli(), session.RefreshedAt.UnixMilli(), session.ExpiresAt.UnixMilli(), session.Family[:])
 	return err
 }
 
 // Session implements [twtr.SessionStore].
 func (s *Store) Session(ctx context.Context, family uuid.UUID) (twtr.Session, error) {
-	session := twtr.Session{Family: family}
-	var expiresAt int64
-	err := s.read.QueryRowContext(ctx, selectSession, family[:], time.Now().UnixMilli()).
-		Scan(&session.Username, &session.TokenHash, &expiresAt)
+	session, err := scanSession(s.read.QueryRowContext(ctx, selectSession, family[:], time.Now().UnixMilli()))
 	if errors.Is(err, sql.ErrNoRows) {
 		return twtr.Session{}, twtr.Errorf(twtr.NotFound, "there is no such session")
 	}
+	return session, mapError(ctx, err)
+}
+
+func scanSession(row interface{ Scan(...any) error }) (twtr.Session, error) {
+	var session twtr.Session
+	var createdAt, refreshedAt, expiresAt int64
+	err := row.Scan(&session.Family, &session.Username, &session.Client, &session.TokenHash, &createdAt, &refreshedAt, &expiresAt)
 	if err != nil {
-		return twtr.Session{}, mapError(ctx, err)
+		return twtr.Session{}, err
 	}
+	session.CreatedAt = time.UnixMilli(createdAt).UTC()
+	session.RefreshedAt = time.UnixMilli(refreshedAt).UTC()
 	session.ExpiresAt = time.UnixMilli(expiresAt).UTC()
 	return session, nil
 }
 
+// SessionsByUser implements [twtr.SessionStore].
+func (s *Store) SessionsByUser(ctx context.Context, username string, before uuid.UUID, limit int) ([]twtr.Session, error) {
+	return list(ctx, s, func(rows *sql.Rows) (twtr.Session, error) { return scanSession(rows) },
+		selectSessionsByUser, username, upperBound(before), time.Now().UnixMilli(), limit)
+}
+
 // RotateSession implements [twtr.SessionStore].
 func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Session) error {
-	rows, err := s.exec(ctx, rotateSession, next.TokenHash, next.ExpiresAt.UnixMilli(), next.Family[:], spent, time.Now().UnixMilli())
+	rows, err := s.exec(ctx, rotateSession, next.TokenHash, next.RefreshedAt.UnixMilli(), next.ExpiresAt.UnixMilli(),
+		next.Family[:], spent, next.TokenHash, time.Now().UnixMilli())
 	if err != nil || rows == 1 {
 		return err
 	}
@@ -61,8 +83,21 @@ func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Sessi
 	return nil
 }
 
-// DeleteSession implements [twtr.SessionStore].
-func (s *Store) DeleteSession(ctx context.Context, family uuid.UUID) error {
-	_, err := s.exec(ctx, deleteSession, family[:])
-	return err
+// EndSession implements [twtr.SessionStore].
+func (s *Store) EndSession(ctx context.Context, family uuid.UUID, at time.Time) error {
+	return s.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, insertEndedSession, family[:], at.UnixMicro()); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, deleteSession, family[:])
+		return err
+	})
+}
+
+// EndedSessions implements [twtr.SessionStore].
+func (s *Store) EndedSessions(ctx context.Context, since time.Time) ([]uuid.UUID, error) {
+	return list(ctx, s, func(rows *sql.Rows) (family uuid.UUID, err error) {
+		err = rows.Scan(&family)
+		return family, err
+	}, selectEndedSessions, since.UnixMicro())
 }

@@ -122,13 +122,16 @@ func (s *Store) checkCompatible(ctx context.Context) error {
 // What expires in Cassandra is purged here when the store is migrated, which make run does at every start. Tombstones are kept
 // for as long as Cassandra keeps them by default (gc_grace_seconds): no write is retried that late.
 const (
-	purgeSessions   = `DELETE FROM refresh_tokens WHERE expires_at * 1000 < ?`
-	purgeKeys       = `DELETE FROM idempotency_keys WHERE expires_at * 1000 < ?`
-	purgeTweets     = `DELETE FROM deleted_tweets WHERE deleted_at < ?`
-	purgeFollowers  = `DELETE FROM followers WHERE removed AND written_at < ?`
-	purgeFollowings = `DELETE FROM followings WHERE removed AND written_at < ?`
-	purgeFeedItems  = `DELETE FROM feed_items WHERE removed AND written_at < ?`
-	tombstoneLife   = 10 * 24 * time.Hour
+	purgeSessions      = `DELETE FROM sessions WHERE expires_at * 1000 < ?`
+	purgeEndedSessions = `DELETE FROM ended_sessions WHERE ended_at < ?`
+	purgeLoginFailures = `DELETE FROM login_failures WHERE last * 1000 < ?`
+	purgeKnownSources  = `DELETE FROM known_sources WHERE expires_at * 1000 < ?`
+	purgeKeys          = `DELETE FROM idempotency_keys WHERE expires_at * 1000 < ?`
+	purgeTweets        = `DELETE FROM deleted_tweets WHERE deleted_at < ?`
+	purgeFollowers     = `DELETE FROM followers WHERE removed AND written_at < ?`
+	purgeFollowings    = `DELETE FROM followings WHERE removed AND written_at < ?`
+	purgeFeedItems     = `DELETE FROM feed_items WHERE removed AND written_at < ?`
+	tombstoneLife      = 10 * 24 * time.Hour
 )
 
 // Migrate makes the file, if there is none, and brings its schema up to date. Concurrent calls, also in several processes,
@@ -177,7 +180,8 @@ func Migrate(ctx context.Context, path string) error {
 // purge reads the clock, as all that expires must.
 func (s *Store) purge(ctx context.Context) error {
 	before := time.Now().Add(-tombstoneLife).UnixMicro()
-	for _, purge := range []string{purgeSessions, purgeKeys, purgeTweets, purgeFollowers, purgeFollowings, purgeFeedItems} {
+	for _, purge := range []string{purgeSessions, purgeEndedSessions, purgeLoginFailures, purgeKnownSources, purgeKeys, purgeTweets,
+		purgeFollowers, purgeFollowings, purgeFeedItems} {
 		if _, err := s.exec(ctx, purge, before); err != nil {
 			return err
 		}

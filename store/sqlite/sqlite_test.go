@@ -200,7 +200,7 @@ func TestAContextThatEndsInTheMiddleOfADeliveryUndoesIt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, s.PutFeedItem(ctx, tweet, readers), context.DeadlineExceeded)
-	items, err := s.Feed(t.Context(), readers[0], uuid.Nil, 1)
+	items, err := s.Feed(t.Context(), readers[0], twtr.Window{}, 1)
 	require.NoError(t, err)
 	require.Empty(t, items)
 	require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers[:1000]))
@@ -218,10 +218,15 @@ func TestARemovalKeepsNoTextAndIsForgottenAfterTenDays(t *testing.T) {
 	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}))
 	require.NoError(t, s.DeleteFollow(ctx, twtr.Follow{Follower: "old", Followee: "ann", At: old}))
 	require.NoError(t, s.PutFollow(ctx, twtr.Follow{Follower: "eve", Followee: "ann", At: old}))
-	session := twtr.Session{Family: uuid.New(), Username: "ann", TokenHash: []byte("hash"), ExpiresAt: old}
-	require.NoError(t, s.CreateSession(ctx, session))
-	session.Family, session.ExpiresAt = uuid.New(), time.Now()
-	require.NoError(t, s.CreateSession(ctx, session))
+	for _, at := range []time.Time{old, time.Now()} {
+		session := twtr.Session{Family: uuid.New(), Username: "ann", TokenHash: []byte("hash"), ExpiresAt: at}
+		require.NoError(t, s.CreateSession(ctx, session))
+		require.NoError(t, s.EndSession(ctx, uuid.New(), at))
+		failures := twtr.LoginFailures{Username: "ann", Source: at.String(), Count: 1, Last: at}
+		require.NoError(t, s.ReplaceLoginFailures(ctx, twtr.LoginFailures{Username: "ann", Source: at.String()}, failures))
+		require.NoError(t, s.PutKnownSource(ctx, "ann", at.String()))
+	}
+	raw(t, path, fmt.Sprintf(`UPDATE known_sources SET expires_at = %d WHERE source = '%s'`, old.UnixMilli(), old))
 	for key, expires := range map[string]time.Time{"old": old, "new": time.Now()} {
 		_, err := s.ClaimIdempotencyKey(ctx, twtr.IdempotencyClaim{Username: "ann", Key: key, TweetID: tweet.ID, RequestHash: []byte{1}, ExpiresAt: expires})
 		require.NoError(t, err)
@@ -232,13 +237,14 @@ func TestARemovalKeepsNoTextAndIsForgottenAfterTenDays(t *testing.T) {
 	require.NoError(t, s.RetractFeedItem(ctx, tweet.ID, []string{"eve", "zoe"}, old)) // a mark is no tombstone
 
 	require.Equal(t, 0, raw(t, path, `SELECT COUNT(*) FROM feed_items WHERE body != '' OR author != ''`))
-	for table, rows := range map[string]int{"feed_items": 4, "followers": 3, "followings": 3, "refresh_tokens": 2,
-		"idempotency_keys": 2, "deleted_tweets": 1, "tweets": 0, "tweets_by_user": 0} {
+	require.Equal(t, 0, raw(t, path, `SELECT COUNT(*) FROM tweets_by_user WHERE body != ''`))
+	for table, rows := range map[string]int{"feed_items": 4, "followers": 3, "followings": 3, "sessions": 2,
+		"ended_sessions": 2, "login_failures": 2, "known_sources": 2, "idempotency_keys": 2, "deleted_tweets": 1, "tweets": 0, "tweets_by_user": 1} {
 		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
 	}
 	require.NoError(t, sqlite.Migrate(ctx, path))
-	for table, rows := range map[string]int{"feed_items": 3, "followers": 2, "followings": 2, "refresh_tokens": 1,
-		"idempotency_keys": 1, "deleted_tweets": 1} {
+	for table, rows := range map[string]int{"feed_items": 3, "followers": 2, "followings": 2, "sessions": 1,
+		"ended_sessions": 1, "login_failures": 1, "known_sources": 1, "idempotency_keys": 1, "deleted_tweets": 1} {
 		require.Equal(t, rows, raw(t, path, `SELECT COUNT(*) FROM `+table), table)
 	}
 }
@@ -288,7 +294,7 @@ func TestTwoStoresOnOneFileWriteAtOnceAndSeeEachOther(t *testing.T) {
 	}
 	wg.Wait()
 	for _, s := range stores {
-		tweets, err := s.TweetsByUser(t.Context(), "ann", uuid.Nil, 3*each)
+		tweets, err := s.TweetsByUser(t.Context(), "ann", twtr.Window{}, 3*each)
 		require.NoError(t, err)
 		require.Len(t, tweets, 2*each)
 	}

@@ -14,7 +14,7 @@ import (
 
 func feed(t *testing.T, s twtr.Store, reader string) []twtr.Tweet {
 	t.Helper()
-	items, err := s.Feed(t.Context(), reader, uuid.Nil, 1000)
+	items, err := s.Feed(t.Context(), reader, twtr.Window{}, 1000)
 	require.NoError(t, err)
 	return items
 }
@@ -24,8 +24,8 @@ var feedTests = []test{
 		author, reader := name(), name()
 		newestFirst(t,
 			func(tweet twtr.Tweet) error { return s.PutFeedItem(t.Context(), tweet, []string{reader}) },
-			func(before uuid.UUID, limit int) ([]twtr.Tweet, error) {
-				return s.Feed(t.Context(), reader, before, limit)
+			func(w twtr.Window, limit int) ([]twtr.Tweet, error) {
+				return s.Feed(t.Context(), reader, w, limit)
 			}, author)
 	}},
 	{"one put reaches 3,000 readers, and the same again changes nothing", func(t *testing.T, s twtr.Store) {
@@ -271,8 +271,8 @@ var feedTests = []test{
 			return s.RetractFeedItem(t.Context(), tweets[i].ID, []string{reader}, at)
 		})
 		for _, limit := range []int{1, 3, len(kept), len(kept) + 1, 1000} {
-			require.Equal(t, kept, pages(t, func(before uuid.UUID, limit int) ([]twtr.Tweet, error) {
-				return s.Feed(t.Context(), reader, before, limit)
+			require.Equal(t, kept, pages(t, func(w twtr.Window, limit int) ([]twtr.Tweet, error) {
+				return s.Feed(t.Context(), reader, w, limit)
 			}, limit, func() {}))
 		}
 		floor, err := s.FeedFloor(t.Context(), reader, 500)

@@ -4,6 +4,7 @@ package storetest
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -25,7 +26,7 @@ type test struct {
 
 // Run runs all cases, each with a store from open. Each uses names of its own, so open may return the same store again.
 func Run(t *testing.T, open func(*testing.T) twtr.Store) {
-	for _, cases := range [][]test{storeTests, userTests, sessionTests, idempotencyTests, tweetTests, deliveryTests, followTests, feedTests} {
+	for _, cases := range [][]test{storeTests, userTests, sessionTests, loginTests, idempotencyTests, tweetTests, deliveryTests, followTests, feedTests, erasureTests} {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				t.Parallel()
@@ -50,7 +51,7 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Millisecond) }
 // idAt is a UUIDv7 of that millisecond whose other bits are those of n, so that ids of one time sort by n.
 func idAt(at time.Time, n uint32) (id uuid.UUID) {
 	binary.BigEndian.PutUint64(id[:8], uint64(at.UnixMilli())<<16)
-	binary.BigEndian.PutUint32(id[12:], n)
+	binary.BigEndian.PutUint32(id[9:], n)
 	id[6], id[8] = 0x70, 0x80
 	return id
 }
@@ -63,8 +64,12 @@ func someIDAt(at time.Time) uuid.UUID {
 	return id
 }
 
+// tweetAt is a tweet whose id is above those of lower n. The user is part of the id, because tests run at the same time in one store.
 func tweetAt(username string, at time.Time, n uint32) twtr.Tweet {
-	return tweetOf(idAt(at, n), username, "tweet of "+username)
+	id := idAt(at, n)
+	user := sha256.Sum256([]byte(username))
+	copy(id[13:], user[:])
+	return tweetOf(id, username, "tweet of "+username)
 }
 
 func tweetOf(id uuid.UUID, username, content string) twtr.Tweet {
@@ -104,9 +109,19 @@ var storeTests = []test{
 		requireCode(t, twtr.NotFound, err)
 		_, err = s.Session(t.Context(), missing.session.Family)
 		requireCode(t, twtr.NotFound, err)
+		ended, err := s.EndedSessions(t.Context(), now().Add(-time.Minute))
+		require.NoError(t, err)
+		require.NotContains(t, ended, there.session.Family)
+		require.NotContains(t, ended, missing.session.Family)
+		failed, err := s.LoginFailures(t.Context(), missing.failed.Username, missing.failed.Source)
+		require.NoError(t, err)
+		require.Equal(t, noFailures(missing.failed), failed)
+		known, err := s.KnownSource(t.Context(), missing.failed.Username, missing.failed.Source)
+		require.NoError(t, err)
+		require.False(t, known)
 		_, err = s.Tweet(t.Context(), missing.tweet.ID)
 		requireCode(t, twtr.NotFound, err)
-		tweets, err := s.TweetsByUser(t.Context(), missing.user.Username, uuid.Nil, 10)
+		tweets, err := s.TweetsByUser(t.Context(), missing.user.Username, twtr.Window{}, 10)
 		require.NoError(t, err)
 		require.Empty(t, tweets)
 		_, err = s.Receipt(t.Context(), missing.tweet.ID)
@@ -139,6 +154,7 @@ var storeTests = []test{
 type stock struct {
 	user    twtr.User
 	session twtr.Session
+	failed  twtr.LoginFailures
 	tweet   twtr.Tweet
 	claim   twtr.IdempotencyClaim
 	receipt twtr.Receipt
@@ -152,6 +168,7 @@ func stockOf(username string) stock {
 	return stock{
 		user:    user(username),
 		session: sessionOf(username),
+		failed:  twtr.LoginFailures{Username: username, Source: "source", Count: 3, Last: now()},
 		tweet:   tweetOf(id, username, "hello"),
 		claim:   twtr.IdempotencyClaim{Username: username, Key: "key", TweetID: id, RequestHash: []byte("hash"), ExpiresAt: now().Add(time.Hour)},
 		receipt: twtr.Receipt{TweetID: id, Username: username, State: twtr.DeliveryComplete, Delivered: 7, CompletedAt: now()},
@@ -165,6 +182,8 @@ func (o stock) put(ctx context.Context, s twtr.Store) error {
 	return errors.Join(
 		s.CreateUser(ctx, o.user),
 		s.CreateSession(ctx, o.session),
+		ignore(twtr.Conflict, s.ReplaceLoginFailures(ctx, noFailures(o.failed), o.failed)), // as the second put gets
+		s.PutKnownSource(ctx, o.user.Username, o.failed.Source),
 		s.PutTweet(ctx, o.tweet),
 		second(s.ClaimIdempotencyKey(ctx, o.claim)),
 		s.PutReceipt(ctx, o.receipt),
@@ -178,9 +197,12 @@ func (o stock) put(ctx context.Context, s twtr.Store) error {
 func (o stock) check(ctx context.Context, s twtr.Store) error {
 	user, userErr := s.User(ctx, o.user.Username)
 	session, sessionErr := s.Session(ctx, o.session.Family)
+	sessions, sessionsErr := s.SessionsByUser(ctx, o.user.Username, uuid.Nil, 10)
+	failed, failedErr := s.LoginFailures(ctx, o.failed.Username, o.failed.Source)
+	known, knownErr := s.KnownSource(ctx, o.failed.Username, o.failed.Source)
 	tweet, tweetErr := s.Tweet(ctx, o.tweet.ID)
-	tweets, tweetsErr := s.TweetsByUser(ctx, o.user.Username, uuid.Nil, 10)
-	feed, feedErr := s.Feed(ctx, o.reader, uuid.Nil, 10)
+	tweets, tweetsErr := s.TweetsByUser(ctx, o.user.Username, twtr.Window{}, 10)
+	feed, feedErr := s.Feed(ctx, o.reader, twtr.Window{}, 10)
 	bucket := twtr.FollowerBucket(o.follow.Follower)
 	followers, followersErr := s.Followers(ctx, o.follow.Followee, bucket, "", 10)
 	followings, followingsErr := s.Followings(ctx, o.follow.Follower, "", 10)
@@ -194,13 +216,13 @@ func (o stock) check(ctx context.Context, s twtr.Store) error {
 	first, left, firstErr := s.FirstFollowers(ctx, o.follow.Followee, 100)
 	floor, floorErr := s.FeedFloor(ctx, o.reader, 1)
 	have, haveErr := s.ReadersHavingFeedItem(ctx, o.tweet.ID, []string{o.reader})
-	if err := errors.Join(userErr, sessionErr, tweetErr, tweetsErr, feedErr, followersErr, followingsErr,
+	if err := errors.Join(userErr, sessionErr, sessionsErr, failedErr, knownErr, tweetErr, tweetsErr, feedErr, followersErr, followingsErr,
 		claimErr, receiptErr, followErr, countsErr, countedErr, haveErr, changedErr, followingErr, firstErr, floorErr); err != nil {
 		return err
 	}
-	got := []any{user, session, tweet, tweets, feed, followers, followings, claim, receipt, follow, counts, counted, have,
+	got := []any{user, session, sessions, failed, known, tweet, tweets, feed, followers, followings, claim, receipt, follow, counts, counted, have,
 		changed, following, first, left, floor}
-	want := []any{o.user, o.session, o.tweet, []twtr.Tweet{o.tweet}, []twtr.Tweet{o.tweet},
+	want := []any{o.user, o.session, []twtr.Session{o.session}, o.failed, true, o.tweet, []twtr.Tweet{o.tweet}, []twtr.Tweet{o.tweet},
 		[]string{o.follow.Follower}, []string{o.follow.Followee}, o.claim, o.receipt, o.follow, []twtr.FollowerCount{o.count}, 1, []string{o.reader},
 		o.follow.At, 1, []string{o.follow.Follower}, []twtr.BucketCursor(nil), o.tweet.ID}
 	if !reflect.DeepEqual(want, got) {
@@ -210,6 +232,14 @@ func (o stock) check(ctx context.Context, s twtr.Store) error {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// ignore returns err, but nil in place of an error of that code.
+func ignore(code twtr.Code, err error) error {
+	if twtr.ErrorCode(err) == code {
+		return nil
+	}
+	return err
+}
 
 // calls are all methods that take a context; each call would change or read the stock.
 func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
@@ -222,13 +252,29 @@ func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
 		"CreateSession": func(ctx context.Context) error { return s.CreateSession(ctx, o.session) },
 		"Session":       func(ctx context.Context) error { _, err := s.Session(ctx, o.session.Family); return err },
 		"RotateSession": func(ctx context.Context) error { return s.RotateSession(ctx, o.session.TokenHash, rotated(o.session)) },
-		"DeleteSession": func(ctx context.Context) error { return s.DeleteSession(ctx, o.session.Family) },
-		"PutTweet":      func(ctx context.Context) error { return s.PutTweet(ctx, o.tweet) },
-		"Tweet":         func(ctx context.Context) error { _, err := s.Tweet(ctx, o.tweet.ID); return err },
-		"TweetsByUser":  func(ctx context.Context) error { _, err := s.TweetsByUser(ctx, follower, uuid.Nil, 1); return err },
-		"PutFollow":     func(ctx context.Context) error { return s.PutFollow(ctx, o.follow) },
-		"DeleteFollow":  func(ctx context.Context) error { return s.DeleteFollow(ctx, later) },
-		"Followers":     func(ctx context.Context) error { _, err := s.Followers(ctx, o.follow.Followee, 0, "", 1); return err },
+		"SetPassword": func(ctx context.Context) error {
+			return s.SetPassword(ctx, o.user.Username, o.user.PasswordHash, "other")
+		},
+		"RetireUser":      func(ctx context.Context) error { return s.RetireUser(ctx, o.user.Username) },
+		"ReleaseUsername": func(ctx context.Context) error { return s.ReleaseUsername(ctx, o.user.Username, later.At) },
+		"SessionsByUser": func(ctx context.Context) error {
+			return second(s.SessionsByUser(ctx, o.user.Username, uuid.Nil, 1))
+		},
+		"EndSession":    func(ctx context.Context) error { return s.EndSession(ctx, o.session.Family, now()) },
+		"EndedSessions": func(ctx context.Context) error { return second(s.EndedSessions(ctx, now())) },
+		"LoginFailures": func(ctx context.Context) error { return second(s.LoginFailures(ctx, follower, "source")) },
+		"ReplaceLoginFailures": func(ctx context.Context) error {
+			return errors.Join(s.ReplaceLoginFailures(ctx, o.failed, noFailures(o.failed)),
+				s.ReplaceLoginFailures(ctx, noFailures(o.failed), o.failed))
+		},
+		"PutKnownSource": func(ctx context.Context) error { return s.PutKnownSource(ctx, follower, "source") },
+		"KnownSource":    func(ctx context.Context) error { return second(s.KnownSource(ctx, follower, "source")) },
+		"PutTweet":       func(ctx context.Context) error { return s.PutTweet(ctx, o.tweet) },
+		"Tweet":          func(ctx context.Context) error { _, err := s.Tweet(ctx, o.tweet.ID); return err },
+		"TweetsByUser":   func(ctx context.Context) error { _, err := s.TweetsByUser(ctx, follower, twtr.Window{}, 1); return err },
+		"PutFollow":      func(ctx context.Context) error { return s.PutFollow(ctx, o.follow) },
+		"DeleteFollow":   func(ctx context.Context) error { return s.DeleteFollow(ctx, later) },
+		"Followers":      func(ctx context.Context) error { _, err := s.Followers(ctx, o.follow.Followee, 0, "", 1); return err },
 		"FirstFollowers": func(ctx context.Context) error {
 			_, _, err := s.FirstFollowers(ctx, o.follow.Followee, 1)
 			return err
@@ -261,6 +307,12 @@ func (o stock) calls(s twtr.Store) map[string]func(context.Context) error {
 			return s.PutFollowerCount(ctx, twtr.FollowerCount{Username: follower, Bucket: 3, Count: 9, Version: 2})
 		},
 		"FollowerCounts": func(ctx context.Context) error { return second(s.FollowerCounts(ctx, follower)) },
-		"Feed":           func(ctx context.Context) error { _, err := s.Feed(ctx, o.reader, uuid.Nil, 1); return err },
+		"TweetIDs":       func(ctx context.Context) error { return second(s.TweetIDs(ctx, follower, uuid.Nil, 1)) },
+		"EraseTweets":    func(ctx context.Context) error { return s.EraseTweets(ctx, follower, []uuid.UUID{o.tweet.ID}) },
+		"EraseFromFeed":  func(ctx context.Context) error { return s.EraseFromFeed(ctx, o.reader, follower) },
+		"EraseFollow":    func(ctx context.Context) error { return s.EraseFollow(ctx, follower, o.follow.Followee) },
+		"EraseUser":      func(ctx context.Context) error { return s.EraseUser(ctx, follower) },
+		"Traces":         func(ctx context.Context) error { return second(s.Traces(ctx, follower)) },
+		"Feed":           func(ctx context.Context) error { _, err := s.Feed(ctx, o.reader, twtr.Window{}, 1); return err },
 	}
 }

@@ -28,19 +28,19 @@ func shuffled(tweets []twtr.Tweet) []twtr.Tweet {
 }
 
 // pages reads a list of tweets to its end, and calls between after each page.
-func pages(t *testing.T, read func(before uuid.UUID, limit int) ([]twtr.Tweet, error), limit int, between func()) []twtr.Tweet {
+func pages(t *testing.T, read func(w twtr.Window, limit int) ([]twtr.Tweet, error), limit int, between func()) []twtr.Tweet {
 	t.Helper()
 	var all []twtr.Tweet
-	before := uuid.Nil
+	var w twtr.Window
 	for {
-		page, err := read(before, limit)
+		page, err := read(w, limit)
 		require.NoError(t, err)
 		require.LessOrEqual(t, len(page), limit)
 		all = append(all, page...)
 		if len(page) < limit {
 			return all
 		}
-		before = page[len(page)-1].ID
+		w.Before = page[len(page)-1].ID
 		between()
 	}
 }
@@ -57,9 +57,9 @@ var contents = []string{
 }
 
 // newestFirst is the list's part of a contract that tweets by user and feeds share; put writes one tweet into the list.
-func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(before uuid.UUID, limit int) ([]twtr.Tweet, error), author string) {
+func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(w twtr.Window, limit int) ([]twtr.Tweet, error), author string) {
 	t.Helper()
-	empty, err := read(uuid.Nil, 10)
+	empty, err := read(twtr.Window{}, 10)
 	require.NoError(t, err)
 	require.Empty(t, empty)
 
@@ -84,23 +84,45 @@ func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(before uuid
 		require.NoError(t, put(tweet), "the same again")
 	}
 	want := sorted(tweets)
-	all, err := read(uuid.Nil, 1000)
+	all, err := read(twtr.Window{}, 1000)
 	require.NoError(t, err)
 	require.Equal(t, want, all)
 	require.Equal(t, tweets[149].ID, all[0].ID, "what was made last")
 
-	some, err := read(uuid.Nil, 3)
+	some, err := read(twtr.Window{}, 3)
 	require.NoError(t, err)
 	require.Equal(t, want[:3], some)
-	some, err = read(want[4].ID, 3)
+	some, err = read(twtr.Window{Before: want[4].ID}, 3)
 	require.NoError(t, err)
 	require.Equal(t, want[5:8], some)
-	none, err := read(want[len(want)-1].ID, 3)
+	none, err := read(twtr.Window{Before: want[len(want)-1].ID}, 3)
 	require.NoError(t, err)
 	require.Empty(t, none)
-	some, err = read(idAt(at, 50), 1) // an id that no tweet has
+	some, err = read(twtr.Window{Before: idAt(at, 50)}, 1) // an id that no tweet has
 	require.NoError(t, err)
 	require.Equal(t, tweets[49:50], some)
+
+	for _, c := range []struct {
+		w     twtr.Window
+		limit int
+		want  []twtr.Tweet
+	}{
+		{twtr.Window{After: want[4].ID}, 1000, want[:4]},
+		{twtr.Window{After: want[4].ID}, 3, want[:3]},
+		{twtr.Window{After: want[9].ID, Before: want[4].ID}, 1000, want[5:9]},
+		{twtr.Window{After: want[9].ID, Before: want[4].ID}, 2, want[5:7]},
+		{twtr.Window{After: want[4].ID, Before: want[4].ID}, 1000, nil},
+		{twtr.Window{After: want[0].ID}, 1000, nil},
+		{twtr.Window{After: idAt(at.Add(-2*time.Hour), 0)}, 1000, want}, // an id that no tweet has
+	} {
+		some, err := read(c.w, c.limit)
+		require.NoError(t, err)
+		if len(c.want) == 0 {
+			require.Empty(t, some)
+		} else {
+			require.Equal(t, c.want, some)
+		}
+	}
 
 	// While pages are read newer tweets come in, which are not seen, and older ones, which are seen once.
 	n := uint32(0)
@@ -113,6 +135,9 @@ func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(before uuid
 	})
 	require.Equal(t, sorted(want), paged)
 }
+
+// deletable is above the numbers of the tweets that other cases make at the same time: a deletion is of an id, whoever its author.
+const deletable = 1 << 20
 
 var tweetTests = []test{
 	{"a tweet comes back byte for byte", func(t *testing.T, s twtr.Store) {
@@ -131,7 +156,7 @@ var tweetTests = []test{
 			require.NoError(t, err)
 			require.Equal(t, tweet, got)
 		}
-		got, err := s.TweetsByUser(t.Context(), author, uuid.Nil, 100)
+		got, err := s.TweetsByUser(t.Context(), author, twtr.Window{}, 100)
 		require.NoError(t, err)
 		require.Equal(t, sorted(tweets), got)
 		require.Equal(t, sorted(tweets), feed(t, s, author))
@@ -144,8 +169,8 @@ var tweetTests = []test{
 		author := name()
 		newestFirst(t,
 			func(tweet twtr.Tweet) error { return s.PutTweet(t.Context(), tweet) },
-			func(before uuid.UUID, limit int) ([]twtr.Tweet, error) {
-				return s.TweetsByUser(t.Context(), author, before, limit)
+			func(w twtr.Window, limit int) ([]twtr.Tweet, error) {
+				return s.TweetsByUser(t.Context(), author, w, limit)
 			}, author)
 	}},
 	{"tweets of names that differ in case are apart", func(t *testing.T, s twtr.Store) {
@@ -153,14 +178,14 @@ var tweetTests = []test{
 		for _, author := range []string{upper, lower} {
 			tweet := stockOf(author).tweet
 			require.NoError(t, s.PutTweet(t.Context(), tweet))
-			tweets, err := s.TweetsByUser(t.Context(), author, uuid.Nil, 10)
+			tweets, err := s.TweetsByUser(t.Context(), author, twtr.Window{}, 10)
 			require.NoError(t, err)
 			require.Equal(t, []twtr.Tweet{tweet}, tweets)
 		}
 	}},
 	{"a tweet that was deleted is gone for good, also if it is put afterwards", func(t *testing.T, s twtr.Store) {
 		author, at := name(), now()
-		kept, deleted, late := tweetAt(author, at, 1), tweetAt(author, at, 2), tweetAt(author, at, 3)
+		kept, deleted, late := tweetAt(author, at, deletable+1), tweetAt(author, at, deletable+2), tweetAt(author, at, deletable+3)
 		for _, tweet := range []twtr.Tweet{kept, deleted} {
 			require.NoError(t, s.PutTweet(t.Context(), tweet))
 		}
@@ -172,7 +197,7 @@ var tweetTests = []test{
 				_, err := s.Tweet(t.Context(), tweet.ID)
 				requireCode(t, twtr.NotFound, err)
 			}
-			got, err := s.TweetsByUser(t.Context(), author, uuid.Nil, 10)
+			got, err := s.TweetsByUser(t.Context(), author, twtr.Window{}, 10)
 			require.NoError(t, err)
 			require.Equal(t, []twtr.Tweet{kept}, got)
 			got1, err := s.Tweet(t.Context(), kept.ID)
@@ -185,7 +210,7 @@ var tweetTests = []test{
 		var kept []twtr.Tweet
 		const n = 1000
 		requireAll(t, 16, n, func(i int) error {
-			tweet := tweetAt(author, at.Add(-time.Duration(i)*time.Second), 0)
+			tweet := tweetAt(author, at.Add(-time.Duration(i)*time.Second), deletable)
 			if err := s.PutTweet(t.Context(), tweet); err != nil || keeps(i) {
 				return err
 			}
@@ -193,12 +218,12 @@ var tweetTests = []test{
 		})
 		for i := range n {
 			if keeps(i) {
-				kept = append(kept, tweetAt(author, at.Add(-time.Duration(i)*time.Second), 0))
+				kept = append(kept, tweetAt(author, at.Add(-time.Duration(i)*time.Second), deletable))
 			}
 		}
 		for _, limit := range []int{1, 3, len(kept), len(kept) + 1, 1000} {
-			require.Equal(t, kept, pages(t, func(before uuid.UUID, limit int) ([]twtr.Tweet, error) {
-				return s.TweetsByUser(t.Context(), author, before, limit)
+			require.Equal(t, kept, pages(t, func(w twtr.Window, limit int) ([]twtr.Tweet, error) {
+				return s.TweetsByUser(t.Context(), author, w, limit)
 			}, limit, func() {}))
 		}
 	}},

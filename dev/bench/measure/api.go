@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -24,12 +25,18 @@ const (
 // Content is the text of the tweets that benchmarks post: 140 characters.
 var Content = strings.Repeat("a tweet as long ", 9)[:140]
 
+// tokenClaims are what an access token says.
+type tokenClaims struct {
+	jwt.RegisteredClaims
+	Session string `json:"sid"`
+}
+
 // Token is an access token as the API issues them, for a user who need not have signed up.
 func Token(username string) string {
-	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{
+	unsigned := jwt.NewWithClaims(jwt.SigningMethodHS256, tokenClaims{Session: uuid.NewString(), RegisteredClaims: jwt.RegisteredClaims{
 		Issuer: "twtr", Audience: jwt.ClaimStrings{"twtr-api"}, Subject: username, ID: uuid.NewString(),
 		IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(time.Now().Add(12 * time.Hour)),
-	})
+	}})
 	unsigned.Header["kid"] = "bench"
 	signed, err := unsigned.SignedString([]byte(secret))
 	if err != nil {
@@ -47,6 +54,12 @@ type API struct {
 // NewAPI makes a client for an API at http://host:port.
 func NewAPI(url string) *API {
 	return &API{url: url, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}, Timeout: 30 * time.Second}}
+}
+
+// From makes a client for the same API that connects from another address of this machine.
+func (a *API) From(address string) *API {
+	dialer := &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(address)}}
+	return &API{url: a.url, client: &http.Client{Transport: &http.Transport{DialContext: dialer.DialContext}, Timeout: a.client.Timeout}}
 }
 
 // Close closes the idle connections.
