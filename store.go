@@ -160,8 +160,8 @@ type FeedStore interface {
 	PutFeedItems(ctx context.Context, reader string, tweets []Tweet, at time.Time) error
 	// RetractFeedItem marks the tweet as deleted in the feed of each reader, also where it is not yet: no put brings it back
 	// that has an earlier time, and none at all while the mark is there. The tweet's author and text are removed, unless
-	// they were put at a later time. [FeedStore.TrimFeed] removes marks, as it removes items. Marks leave no tombstones: whatever authors delete, their readers' feeds can be read. On an error some readers
-	// may still see the tweet and others not.
+	// they were put at a later time. [FeedStore.TrimFeed] removes marks, as it removes items. Marks leave no tombstones: whatever
+	// authors delete, their readers' feeds can be read. On an error some readers may still see the tweet and others not.
 	RetractFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string, at time.Time) error
 	// DeleteFeedItems removes several tweets from the feed of one reader. On an error some may still be in it and others not.
 	DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error
