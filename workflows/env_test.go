@@ -80,12 +80,15 @@ func unseal(_ string, sealed []byte, v any) error { return json.Unmarshal(sealed
 
 // histories are those that Temporal would have. It implements [activities.Histories].
 type histories struct {
+	mu      sync.Mutex
 	posted  map[uuid.UUID]int // how many looks at the workflow that posted a tweet find it running, before it has ended
 	running int64             // how many looks find workflows of the author running
 	ended   int64             // how many histories of the author there are
 }
 
 func (h *histories) DeletePosted(_ context.Context, tweetID uuid.UUID) (bool, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.posted[tweetID] > 0 {
 		h.posted[tweetID]--
 		return false, nil
@@ -95,11 +98,15 @@ func (h *histories) DeletePosted(_ context.Context, tweetID uuid.UUID) (bool, er
 }
 
 func (h *histories) CountRunning(context.Context, string) (int64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	h.running = max(0, h.running-1)
 	return h.running, nil
 }
 
 func (h *histories) DeleteEnded(context.Context, string) (int64, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	n := h.ended
 	h.ended = 0
 	return n, nil

@@ -68,16 +68,27 @@ func (s *Store) SessionsByUser(ctx context.Context, username string, before uuid
 
 // RotateSession implements [twtr.SessionStore].
 func (s *Store) RotateSession(ctx context.Context, spent []byte, next twtr.Session) error {
-	rows, err := s.exec(ctx, rotateSession, next.TokenHash, next.RefreshedAt.UnixMilli(), next.ExpiresAt.UnixMilli(),
-		next.Family[:], spent, next.TokenHash, time.Now().UnixMilli())
-	if err != nil || rows == 1 {
+	var stored twtr.Session
+	found := false
+	now := time.Now().UnixMilli()
+	err := s.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, rotateSession, next.TokenHash, next.RefreshedAt.UnixMilli(), next.ExpiresAt.UnixMilli(),
+			next.Family[:], spent, next.TokenHash, now); err != nil {
+			return err
+		}
+		var err error
+		stored, err = scanSession(tx.QueryRowContext(ctx, selectSession, next.Family[:], now))
+		if found = err == nil; errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
 		return err
-	}
-	stored, err := s.Session(ctx, next.Family)
-	if err != nil {
+	})
+	switch {
+	case err != nil:
 		return err
-	}
-	if !bytes.Equal(stored.TokenHash, next.TokenHash) {
+	case !found:
+		return twtr.Errorf(twtr.NotFound, "there is no such session")
+	case !bytes.Equal(stored.TokenHash, next.TokenHash):
 		return twtr.Errorf(twtr.Conflict, "the refresh token is spent")
 	}
 	return nil
