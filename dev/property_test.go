@@ -39,7 +39,7 @@ func TestEveryFeedIsWhatAModelSaysAfterAnySequence(t *testing.T) {
 	require.NoError(t, flag.Set("rapid.nofailfile", "true"))
 	require.NoError(t, flag.Set("rapid.checks", cmp.Or(os.Getenv("TWTR_TEST_CHECKS"), "4")))
 	// As many sequences at a time as keep the machine busy while workflows wait for their second sweep.
-	for engine, concurrent := range map[string]int{"sqlite": 8, "cassandra": 5} {
+	for engine, concurrent := range map[string]int{"sqlite": 5, "cassandra": 5} {
 		t.Run(engine, func(t *testing.T) {
 			t.Parallel()
 			s := newStack(t, engine)
