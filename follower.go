@@ -39,6 +39,14 @@ type FollowerCount struct {
 	Version int64
 }
 
+// CountOf returns the number of followers of a user, of whom these are the counts.
+func CountOf(counts []FollowerCount) (n int) {
+	for _, bucket := range counts {
+		n += bucket.Count
+	}
+	return n
+}
+
 // FollowerBuckets is the number of partitions that the followers of one user are spread over, so that no partition grows
 // with fame: at 10 million followers each has some 600,000 short rows, well under Cassandra's advised 100 MB.
 // It is part of the stored data: it can't be changed without moving every row.

@@ -29,7 +29,7 @@ func (p Post) Validate() error {
 	return validateVisible("content", p.Content)
 }
 
-// Tweet is one post as it is stored and served: a JSON document beside the keys that it is found by. Stores, workflows and
+// Tweet is one post as it is stored and served: a JSON document with the keys that it is found by. Stores, workflows and
 // lists carry the document as it is; only [NewTweet] makes one.
 type Tweet struct {
 	// ID is a UUIDv7, so ids sort by the time they were made: a greater id is a newer tweet.

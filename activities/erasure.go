@@ -213,10 +213,7 @@ func (a *Users) RetireUser(ctx context.Context, username string) error {
 // CountFollowers returns about how many followers the user has.
 func (a *Users) CountFollowers(ctx context.Context, username string) (n int64, err error) {
 	counts, err := a.Store.FollowerCounts(ctx, username)
-	for _, bucket := range counts {
-		n += int64(bucket.Count)
-	}
-	return n, err
+	return int64(twtr.CountOf(counts)), err
 }
 
 // EraseUser removes everything that is kept under the name of a retired user.

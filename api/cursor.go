@@ -70,36 +70,31 @@ func (s cursors) cursorID(c *gin.Context, list string) (uuid.UUID, error) {
 	return uuid.FromBytes(last)
 }
 
-// tweetPage is the page of up to limit of the list's tweets, of which tweets has one more if there are more.
-func (s cursors) tweetPage(list string, tweets []twtr.Tweet, limit int) page {
-	var p page
-	if len(tweets) > limit {
-		tweets = tweets[:limit]
-		p.next = s.make(list, tweets[limit-1].ID[:])
+// pageOf is the page of up to limit of the list's rows, of which rows has one more if there are more. A row's item is what is served
+// of it, and its key is what a cursor of it holds.
+func pageOf[T any](s cursors, list string, rows []T, limit int, item func(T) (body json.RawMessage, key []byte, err error)) (p page, err error) {
+	more := len(rows) > limit
+	if more {
+		rows = rows[:limit]
 	}
-	p.items = make([]json.RawMessage, len(tweets))
-	for i, t := range tweets {
-		p.items[i] = t.Body
-	}
-	return p
-}
-
-// namePage is the page of up to limit of the list's names, of which names has one more if there are more.
-func (s cursors) namePage(list string, names []string, limit int) (page, error) {
-	var p page
-	if len(names) > limit {
-		names = names[:limit]
-		p.next = s.make(list, []byte(names[limit-1]))
-	}
-	p.items = make([]json.RawMessage, len(names))
-	for i, name := range names {
-		item, err := json.Marshal(struct {
-			Username string `json:"username"`
-		}{name})
-		if err != nil {
+	p.items = make([]json.RawMessage, len(rows))
+	var key []byte
+	for i, row := range rows {
+		if p.items[i], key, err = item(row); err != nil {
 			return p, err
 		}
-		p.items[i] = item
+	}
+	if more {
+		p.next = s.make(list, key)
 	}
 	return p, nil
+}
+
+func tweetItem(t twtr.Tweet) (json.RawMessage, []byte, error) { return t.Body, t.ID[:], nil }
+
+func nameItem(name string) (json.RawMessage, []byte, error) {
+	body, err := json.Marshal(struct {
+		Username string `json:"username"`
+	}{name})
+	return body, []byte(name), err
 }

@@ -69,10 +69,7 @@ func (a *API) getDelivery(c *gin.Context) (any, error) {
 // countFollowers is about how many followers the user has: the counts lag by a few seconds.
 func (a *API) countFollowers(ctx context.Context, username string) (n int64, err error) {
 	counts, err := a.store.FollowerCounts(ctx, username)
-	for _, bucket := range counts {
-		n += int64(bucket.Count)
-	}
-	return n, err
+	return int64(twtr.CountOf(counts)), err
 }
 
 // deliveredSoFar asks Temporal how many feed items a running delivery has written: those of its completed steps, which are in

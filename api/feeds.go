@@ -27,5 +27,5 @@ func (a *API) getFeed(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.cursors.tweetPage(list, tweets, limit), nil
+	return pageOf(a.cursors, list, tweets, limit, tweetItem)
 }

@@ -115,5 +115,5 @@ func (a *API) listNames(c *gin.Context, list string, read func(ctx context.Conte
 	if err != nil {
 		return nil, err
 	}
-	return a.cursors.namePage(list, names, limit)
+	return pageOf(a.cursors, list, names, limit, nameItem)
 }

@@ -89,7 +89,7 @@ func TestOneWhoMistypesWaitsALittleLongerEachTime(t *testing.T) {
 	}
 	s.sleep(time.Minute)
 	require.Equal(t, 200, p.logIn("ann", "correct horse").status)
-	require.Equal(t, 422, p.logIn("ann", "wrong").status, "a success begins again, for whoever is known")
+	require.Equal(t, 422, p.logIn("ann", "wrong").status, "a success resets the count of a known source")
 	require.Equal(t, 200, p.logIn("ann", "correct horse").status)
 }
 

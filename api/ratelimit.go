@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"strconv"
 	"time"
 
 	"github.com/gin-gonic/gin"
@@ -98,10 +97,9 @@ func (a *API) throttle(l *rateLimit) gin.HandlerFunc {
 		c.Header("RateLimit-Policy", policy)
 		c.Header("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%d`, l.name, result.Remaining, wholeSeconds(result.ResetAfter)))
 		if limited {
-			seconds := wholeSeconds(result.RetryAfter)
-			c.Header("Retry-After", strconv.Itoa(seconds))
-			a.respond(c, nil, twtr.Errorf(twtr.TooManyRequests, "rate limit exceeded (%d per minute); retry in %s",
-				l.perMinute, time.Duration(seconds)*time.Second))
+			message := fmt.Sprintf("rate limit exceeded (%d per minute); retry in %s",
+				l.perMinute, time.Duration(wholeSeconds(result.RetryAfter))*time.Second)
+			a.respond(c, nil, &twtr.Error{Code: twtr.TooManyRequests, Message: message, Err: retryAfter(result.RetryAfter)})
 		}
 	}
 }

@@ -152,9 +152,9 @@ func (a *API) refresh(c *gin.Context) (any, error) {
 	return a.exchange(c.Request.Context(), spent)
 }
 
-// exchange returns the pair that follows the token. The next refresh token is derived from the spent one: whoever repeats the
-// exchange of the token that was spent last, within [refreshGrace], gets the same one, so all have a token that works. That may be
-// a client whose answer was lost, or two tabs of a browser; their requests may go to two processes. The process that made the
+// exchange returns the pair that follows the token. The next refresh token is derived from the spent one: a client that repeats
+// the exchange of the token that was spent last, within [refreshGrace], gets the same one, and has a token that works. Its answer may
+// have been lost, or two tabs of a browser have sent the same token; their requests may go to two processes. The process that made the
 // next token and the one that compares the time may differ by [clockLeeway], which is granted in addition. An older token, or the
 // last one after that time, ends the session, because it may have been stolen.
 func (a *API) exchange(ctx context.Context, spent refreshToken) (tokenPair, error) {
@@ -198,8 +198,8 @@ func (a *API) end(ctx context.Context, family uuid.UUID) error {
 	return nil
 }
 
-// logout ends the session of a refresh token, spent or not. One that is not there needs no end: whoever makes tokens up must not
-// fill the store with ended sessions.
+// logout ends the session of a refresh token, spent or not. A session that is not there is not ended: made-up tokens must not fill
+// the store with ended sessions.
 func (a *API) logout(c *gin.Context) (any, error) {
 	ctx := c.Request.Context()
 	token, err := readRefreshToken(c)
@@ -255,19 +255,11 @@ func (a *API) listSessions(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	var p page
-	if len(sessions) > limit {
-		sessions = sessions[:limit]
-		p.next = a.cursors.make(list, sessions[limit-1].Family[:])
-	}
-	p.items = make([]json.RawMessage, len(sessions))
-	for i, s := range sessions {
-		if p.items[i], err = json.Marshal(sessionBody{s.Family, s.Client, twtr.Timestamp(s.CreatedAt),
-			twtr.Timestamp(s.RefreshedAt), twtr.Timestamp(s.ExpiresAt), s.Family == who.session}); err != nil {
-			return nil, err
-		}
-	}
-	return p, nil
+	return pageOf(a.cursors, list, sessions, limit, func(s twtr.Session) (json.RawMessage, []byte, error) {
+		body, err := json.Marshal(sessionBody{s.Family, s.Client, twtr.Timestamp(s.CreatedAt),
+			twtr.Timestamp(s.RefreshedAt), twtr.Timestamp(s.ExpiresAt), s.Family == who.session})
+		return body, s.Family[:], err
+	})
 }
 
 // endSession ends one of the user's sessions.

@@ -193,7 +193,7 @@ func TestALogOutIsKnownHereAtOnceAndElsewhereSoon(t *testing.T) {
 	require.False(t, here.works(pair.AccessToken))
 	require.Eventually(t, func() bool { return !there.works(pair.AccessToken) }, 10*time.Second, 50*time.Millisecond)
 	require.Equal(t, 401, there.refreshWith(pair.RefreshToken).status)
-	require.True(t, there.works(other.AccessToken), "another session goes on")
+	require.True(t, there.works(other.AccessToken), "another session stays")
 	require.Equal(t, 200, there.call("POST", "/users/logout", object{"refreshToken": pair.RefreshToken}).status, "again")
 	require.Less(t, revocationsEvery+requestTimeout/2, 5*time.Second)
 }

@@ -91,15 +91,14 @@ func (a *API) post(ctx context.Context, tweet twtr.Tweet) error {
 // maybeAccepted adds to an [twtr.Unavailable] error that the tweet may have been accepted, and what the client can do: with an
 // Idempotency-Key it can repeat the request, without one it might post the tweet twice.
 func maybeAccepted(err error, hasKey bool) error {
-	e, unavailable := asUnavailable(err)
-	if !unavailable {
-		return err
-	}
-	message := e.Message + "; the tweet may have been accepted all the same, and appear soon: "
+	const hint = "the tweet may have been accepted all the same, and appear soon: "
 	if hasKey {
-		return &twtr.Error{Code: e.Code, Message: message + "the same Idempotency-Key joins it", Err: err}
+		return maybeDone(err, hint+"the same Idempotency-Key joins it")
 	}
-	return &twtr.Error{Code: e.Code, Message: message + "look before you post it again", Err: fmt.Errorf("%w: %w", errNotRepeatable, err)}
+	if _, unavailable := asUnavailable(err); unavailable {
+		err = fmt.Errorf("%w: %w", errNotRepeatable, err)
+	}
+	return maybeDone(err, hint+"look before you post it again")
 }
 
 var idempotencyKeys = regexp.MustCompile(`^[!-~]{1,255}$`)
@@ -183,5 +182,5 @@ func (a *API) listTweets(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return a.cursors.tweetPage(list, tweets, limit), nil
+	return pageOf(a.cursors, list, tweets, limit, tweetItem)
 }

@@ -63,11 +63,7 @@ func (a *API) profile(ctx context.Context, name string) (twtr.User, profile, err
 	if err := reads.Wait(); err != nil {
 		return user, profile{}, err
 	}
-	followers := 0
-	for _, bucket := range counts {
-		followers += bucket.Count
-	}
-	return user, profile{user.Username, user.DisplayName, twtr.Timestamp(user.CreatedAt), followers, followings}, nil
+	return user, profile{user.Username, user.DisplayName, twtr.Timestamp(user.CreatedAt), twtr.CountOf(counts), followings}, nil
 }
 
 func (a *API) createUser(c *gin.Context) (any, error) {

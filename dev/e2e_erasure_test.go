@@ -142,7 +142,7 @@ func TestALargeAccountIsErasedThoughTheWorkersStopInTheMiddle(t *testing.T) {
 	stop()
 	stopped := tweets.Done
 	stop = s.work()
-	s.eventuallyWithin(5*time.Minute, "the erasure goes on", func() bool { return s.heartbeat("EraseTweets", &tweets) && tweets.Done > stopped })
+	s.eventuallyWithin(5*time.Minute, "the erasure continues", func() bool { return s.heartbeat("EraseTweets", &tweets) && tweets.Done > stopped })
 
 	var feeds twtr.Progress
 	s.eventuallyWithin(5*time.Minute, "feeds are being cleaned", func() bool { return s.heartbeat("EraseFeeds", &feeds) && feeds.Done > famous/2 })

@@ -35,7 +35,7 @@ type Options struct {
 	UIAddr string
 
 	// File is the SQLite file of the workflows. The visibility records (what lists and counts of workflows read) are in a second file
-	// beside it: temporal-visibility.db for temporal.db. Both are created when missing, readable by their owner only; the directory
+	// next to it: temporal-visibility.db for temporal.db. Both are created when missing, readable by their owner only; the directory
 	// must exist. One server at a time may use them. They stay open until the process ends, so a server that must start with empty
 	// files in the same process needs another name.
 	//

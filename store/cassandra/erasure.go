@@ -175,8 +175,8 @@ func (s *Store) eraseUnfollows(ctx context.Context, query, username string) erro
 // eraseSessions leaves of the user's sessions what is left of those that ended, which does not name the user. A session whose row
 // is not there is ended, too: it may be about to be created.
 func (s *Store) eraseSessions(ctx context.Context, username string) error {
-	for before := (twtr.Window{}); ; {
-		families, err := list(ctx, s, scanFamily, sessionsPage, selectSessionsByUser, username, upperBound(before.Before))
+	for before := uuid.Nil; ; {
+		families, err := list(ctx, s, scanFamily, sessionsPage, selectSessionsByUser, username, upperBound(before))
 		if err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (s *Store) eraseSessions(ctx context.Context, username string) error {
 		if err := g.Wait(); err != nil || len(families) < sessionsPage {
 			return mapError(ctx, err)
 		}
-		before.Before = uuid.UUID(families[len(families)-1])
+		before = uuid.UUID(families[len(families)-1])
 	}
 }
 

@@ -1,72 +1,38 @@
 package cassandra
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/store/storetest"
 )
-
-// names are the columns that name users.
-var names = []string{"username", "author", "follower", "followee"}
-
-// texts are the columns of text that name no user.
-var texts = []string{"email", "display_name", "password_hash", "client", "source", "key", "body", "state"}
 
 func TestTracesAreFoundByEachColumnThatNamesAUser(t *testing.T) {
 	c := testConfig(t)
 	require.NoError(t, Migrate(t.Context(), c))
 	s := open(t, c)
 	values := map[string]string{"text": "'x'", "uuid": "uuid()", "blob": "0x00", "boolean": "false", "timestamp": "0"}
-	tables := map[string]map[string]string{} // and their columns with a value for each
+	var columns []storetest.Column
 	rows := s.session.Query("SELECT table_name, column_name, type FROM system_schema.columns WHERE keyspace_name = ?", c.Keyspace).Iter().Scanner()
 	for rows.Next() {
-		var table, column, kind string
-		require.NoError(t, rows.Scan(&table, &column, &kind))
-		if table == "migration_lease" || table == "schema_migrations" {
+		var column storetest.Column
+		var kind string
+		require.NoError(t, rows.Scan(&column.Table, &column.Name, &kind))
+		if column.Table == "migration_lease" || column.Table == "schema_migrations" {
 			continue
 		}
-		if tables[table] == nil {
-			tables[table] = map[string]string{}
-		}
-		value, ok := values[kind]
-		if !ok {
-			value = "1" // a number
-		}
-		tables[table][column] = value
-		require.False(t, kind == "text" && !slices.Contains(names, column) && !slices.Contains(texts, column),
-			"does column %s of %s name a user?", column, table)
+		column.Text, column.Value = kind == "text", cmp.Or(values[kind], "1") // a number
+		columns = append(columns, column)
 	}
 	require.NoError(t, rows.Err())
-	found := 0
-	for table, columns := range tables {
-		for _, named := range names {
-			if columns[named] == "" {
-				continue
-			}
-			found++
-			username := fmt.Sprintf("user%d", found)
-			var into, what []string
-			for column, value := range columns {
-				if column == named {
-					value = "'" + username + "'"
-				}
-				into, what = append(into, column), append(what, value)
-			}
-			require.NoError(t, s.exec(t.Context(), fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table, strings.Join(into, ", "), strings.Join(what, ", "))))
-			got, err := s.Traces(t.Context(), username)
-			require.NoError(t, err)
-			require.Equal(t, []string{table}, got, named)
-		}
-	}
-	require.Equal(t, 18, found)
+	storetest.RunTraces(t, s, columns, 18, func(statement string) { require.NoError(t, s.exec(t.Context(), statement)) })
 }
 
 func TestRowsOfAnyTimeAreErasedWithTheirUser(t *testing.T) {

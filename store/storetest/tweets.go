@@ -136,7 +136,7 @@ func newestFirst(t *testing.T, put func(twtr.Tweet) error, read func(w twtr.Wind
 	require.Equal(t, sorted(want), paged)
 }
 
-// deletable is above the numbers of the tweets that other cases make at the same time: a deletion is of an id, whoever its author.
+// deletable is above the numbers of the tweets that other cases make at the same time: a deletion applies to any tweet of that id.
 const deletable = 1 << 20
 
 var tweetTests = []test{

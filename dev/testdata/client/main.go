@@ -138,7 +138,7 @@ func (s *session) readBack(ctx context.Context, posted []Tweet) error {
 	return nil
 }
 
-// refreshThroughALostAnswer spends the refresh token twice, and goes on with what the second answer has.
+// refreshThroughALostAnswer spends the refresh token twice, and continues with the tokens of the second answer.
 func (s *session) refreshThroughALostAnswer(ctx context.Context) error {
 	spent := RefreshJSONRequestBody{RefreshToken: s.tokens.RefreshToken}
 	lost, err := s.Refresh(ctx, spent)
