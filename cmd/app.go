@@ -232,42 +232,85 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 }
 
 func healthcheckCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
-		Use:   "healthcheck",
-		Short: "Check that the API or the worker on this machine is alive; exits 0 if it is",
-		Args:  usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
+	check := healthcheck{}
+	command := &cobra.Command{
+		Use:   "healthcheck [HOST:PORT]",
+		Short: "Check that the API or the worker on this machine, or the one at an address, is alive; exits 0 if it is",
+		Args:  usageArgs(cobra.MaximumNArgs(1)),
+		RunE: func(c *cobra.Command, args []string) error {
 			config, err := s.Parse()
 			if err != nil {
 				return err
 			}
-			ctx, cancel := context.WithTimeout(c.Context(), 3*time.Second)
-			defer cancel()
-			// A container runs one of the two, and its image's health check does not know which.
-			err = checkHealth(ctx, config.API.Addr)
-			if err == nil || config.Workers.Addr == "" {
-				return err
+			addrs := args
+			if len(addrs) == 0 {
+				// A container runs one of the two, and its image's health check does not know which.
+				addrs = []string{config.API.Addr}
+				if config.Workers.Addr != "" {
+					addrs = append(addrs, config.Workers.Addr)
+				}
 			}
-			if workerErr := checkHealth(ctx, config.Workers.Addr); workerErr != nil {
-				return fmt.Errorf("%w; %w", err, workerErr)
-			}
-			return nil
+			return check.anyOf(c.Context(), addrs)
 		},
+	}
+	command.Flags().StringVar(&check.path, "path", "/healthz", "what to ask for; /readyz checks the dependencies, too")
+	command.Flags().DurationVar(&check.timeout, "timeout", 0, "how long to try again; 0: once")
+	return command
+}
+
+// healthcheck asks processes for a path, again and again until the timeout has passed.
+type healthcheck struct {
+	path    string
+	timeout time.Duration
+}
+
+const (
+	// attemptTimeout bounds one attempt of a health check: a probe of dependencies takes 2 s at most.
+	attemptTimeout = 3 * time.Second
+	// attemptPause is the time between two.
+	attemptPause = 500 * time.Millisecond
+)
+
+// anyOf returns nil once one of the addresses responds with 200, and the errors of the last attempt if none does.
+func (h healthcheck) anyOf(ctx context.Context, addrs []string) error {
+	deadline := time.Now().Add(h.timeout)
+	for {
+		var failure error
+		for _, addr := range addrs {
+			err := h.ask(ctx, addr)
+			if err == nil {
+				return nil
+			}
+			if failure != nil {
+				err = fmt.Errorf("%w; %w", failure, err) // in one line
+			}
+			failure = err
+		}
+		if time.Now().Add(attemptPause).After(deadline) {
+			return failure
+		}
+		select {
+		case <-time.After(attemptPause):
+		case <-ctx.Done():
+			return failure
+		}
 	}
 }
 
-// checkHealth returns nil if a process on this machine that listens on addr is alive.
-func checkHealth(ctx context.Context, addr string) error {
+// ask asks the process that listens on addr; on this machine if addr has no host.
+func (h healthcheck) ask(ctx context.Context, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/healthz", nil)
+	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+h.path, nil)
 	if err != nil {
-		return err
+		return usageError{err}
 	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {

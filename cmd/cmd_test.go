@@ -2,6 +2,8 @@ package cmd_test
 
 import (
 	"bytes"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -198,4 +200,29 @@ func TestHealthcheckFailsWhereNothingListens(t *testing.T) {
 	require.Equal(t, 1, code)
 	require.Contains(t, stderr, "127.0.0.1:2: connect: connection refused")
 	require.Equal(t, 1, strings.Count(stderr, "\n"), "one line")
+}
+
+func TestHealthcheckAsksOnlyTheAddressThatItIsGiven(t *testing.T) {
+	t.Setenv("TWTR_WORKER_ADDR", "127.0.0.1:2")
+	code, _, stderr := twtr(t, "healthcheck", "127.0.0.1:1")
+	require.Equal(t, 1, code)
+	require.Contains(t, stderr, "127.0.0.1:1")
+	require.NotContains(t, stderr, "127.0.0.1:2")
+}
+
+func TestHealthcheckTriesAgainUntilTheProcessResponds(t *testing.T) {
+	requests := 0
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if requests++; requests < 3 || r.URL.Path != "/readyz" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer server.Close()
+	addr := strings.TrimPrefix(server.URL, "http://")
+	code, _, stderr := twtr(t, "healthcheck", addr, "--path", "/readyz", "--timeout", "1m")
+	require.Equal(t, 0, code, stderr)
+	require.Equal(t, 3, requests)
+	code, _, stderr = twtr(t, "healthcheck", addr)
+	require.Equal(t, 1, code)
+	require.Equal(t, "twtr: "+server.URL+"/healthz responds 503 Service Unavailable\n", stderr, "the address that it asked, and no other")
 }

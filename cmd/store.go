@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -43,6 +44,14 @@ func opened[S twtr.Store](store S, err error) (twtr.Store, error) {
 	return store, nil
 }
 
+// where names the engine and its address.
+func (c StoreConfig) where() string {
+	if c.Engine == "cassandra" {
+		return "Cassandra at " + strings.Join(c.Cassandra.Hosts, ", ")
+	}
+	return c.SQLitePath
+}
+
 func (c StoreConfig) open(ctx context.Context) (twtr.Store, error) {
 	return engines[c.Engine].open(ctx, c)
 }
@@ -75,12 +84,10 @@ func migrateCommand(s *Settings) *cobra.Command {
 	return command
 }
 
-// waitForStore waits until the store is available, whatever its schema; not at all if timeout is 0.
+// waitForStore waits until the store is available, whatever its schema; for one attempt if timeout is 0.
 func waitForStore(c *cobra.Command, config StoreConfig, timeout time.Duration) error {
-	if timeout == 0 {
-		return nil
-	}
-	return wait(c, timeout, func(ctx context.Context) *notReady {
+	return wait(c, timeout, func(ctx context.Context, trying func(string, string)) *notReady {
+		trying("the store", config.where())
 		store, err := config.open(ctx)
 		if err == nil {
 			store.Close()
@@ -89,6 +96,6 @@ func waitForStore(c *cobra.Command, config StoreConfig, timeout time.Duration) e
 		if _, ok := errors.AsType[migrations.SchemaError](err); ok {
 			return nil
 		}
-		return &notReady{"the store", err}
+		return &notReady{what: "the store", err: err}
 	})
 }

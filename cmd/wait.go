@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,8 +15,13 @@ import (
 	"github.com/twtr-dev/twtr/migrations"
 )
 
-// waitEvery is the pause between two probes.
-const waitEvery = time.Second
+const (
+	// waitEvery is the pause between two probes.
+	waitEvery = time.Second
+	// slowAfter is how long a probe may take before wait says what it is waiting for. A name server that does not respond, or an
+	// address that drops packets, takes a minute to fail.
+	slowAfter = time.Second
+)
 
 func waitCommand(s *Settings) *cobra.Command {
 	var timeout time.Duration
@@ -32,7 +38,9 @@ func waitCommand(s *Settings) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
-			err = wait(c, timeout, func(ctx context.Context) *notReady { return probe(ctx, config.Store, options) })
+			err = wait(c, timeout, func(ctx context.Context, trying func(string, string)) *notReady {
+				return probe(ctx, config.Store, options, trying)
+			})
 			if err != nil {
 				return err
 			}
@@ -48,51 +56,89 @@ func waitCommand(s *Settings) *cobra.Command {
 type notReady struct {
 	what string
 	err  error
+	slow bool // the attempt has not ended yet
 }
 
-// probe returns the first dependency that is not ready, in the order in which they become so; nil if all are.
-func probe(ctx context.Context, c StoreConfig, options client.Options) *notReady {
+// probe returns the first dependency that is not ready, in the order in which they become so; nil if all are. Before each attempt it
+// calls trying with the dependency and its address.
+func probe(ctx context.Context, c StoreConfig, options client.Options, trying func(what, where string)) *notReady {
+	trying("the store", c.where())
 	store, err := c.open(ctx)
 	if _, ok := errors.AsType[migrations.SchemaError](err); ok {
-		return &notReady{"the schema", err}
+		return &notReady{what: "the schema", err: err}
 	}
 	if err != nil {
-		return &notReady{"the store", err}
+		return &notReady{what: "the store", err: err}
 	}
 	store.Close()
+	trying("Temporal", "Temporal at "+cmp.Or(options.HostPort, client.DefaultHostPort))
 	if err := temporalclient.Reach(ctx, options); err != nil {
-		return &notReady{"Temporal", err}
+		return &notReady{what: "Temporal", err: err}
 	}
 	return nil
 }
 
-// wait probes until everything is ready, the timeout passes or the command is interrupted. It prints what it waits for
-// whenever that changes.
-func wait(c *cobra.Command, timeout time.Duration, probe func(context.Context) *notReady) error {
-	ctx, cancel := context.WithTimeout(c.Context(), timeout)
-	defer cancel()
+// wait probes until everything is ready, the timeout passes or the command is interrupted; once if timeout is 0. It prints what it waits for
+// whenever that changes, and also while an attempt still runs.
+func wait(c *cobra.Command, timeout time.Duration, probe func(ctx context.Context, trying func(what, where string)) *notReady) error {
+	ctx := c.Context()
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, timeout)
+		defer cancel()
+	}
 	var last *notReady
+	waitFor := func(now notReady) {
+		if last == nil || now.what != last.what || last.slow {
+			fmt.Fprintf(c.OutOrStdout(), "waiting for %s: %s\n", now.what, oneLine(now.err))
+		}
+		last = &now
+	}
 	for {
 		// In a goroutine, because the driver's attempt to connect ignores the context.
-		result := make(chan *notReady, 1)
-		go func() { result <- probe(ctx) }()
-		select {
-		case now := <-result:
-			if now == nil {
-				return nil
+		result, tries := make(chan *notReady, 1), make(chan notReady, 2)
+		go func() {
+			result <- probe(ctx, func(what, where string) {
+				tries <- notReady{what: what, err: fmt.Errorf("no response from %s within %s", where, slowAfter), slow: true}
+			})
+		}()
+		now, done := await(ctx, result, tries, func(now notReady) {
+			if last == nil || now.what != last.what {
+				waitFor(now)
 			}
-			if ctx.Err() == nil { // otherwise it fails only because time is up
-				if last == nil || now.what != last.what {
-					fmt.Fprintf(c.OutOrStdout(), "waiting for %s: %s\n", now.what, oneLine(now.err))
-				}
-				last = now
-			}
-		case <-ctx.Done():
+		})
+		if done && now == nil {
+			return nil
+		}
+		if done && timeout == 0 {
+			return now.err
+		}
+		if done && ctx.Err() == nil { // otherwise it fails only because time is up
+			waitFor(*now)
 		}
 		select {
 		case <-time.After(waitEvery):
 		case <-ctx.Done():
 			return gaveUp(c.Context(), timeout, last)
+		}
+	}
+}
+
+// await returns a probe's result, or false when ctx has ended. It calls slow with what the probe tries, if that takes long.
+func await(ctx context.Context, result <-chan *notReady, tries <-chan notReady, slow func(notReady)) (*notReady, bool) {
+	var trying notReady
+	timer := time.NewTimer(slowAfter)
+	defer timer.Stop()
+	for {
+		select {
+		case now := <-result:
+			return now, true
+		case trying = <-tries:
+			timer.Reset(slowAfter)
+		case <-timer.C:
+			slow(trying)
+		case <-ctx.Done():
+			return nil, false
 		}
 	}
 }

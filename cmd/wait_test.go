@@ -1,6 +1,9 @@
 package cmd_test
 
 import (
+	"context"
+	"errors"
+	"net"
 	"strings"
 	"testing"
 
@@ -46,4 +49,45 @@ func TestWaitRefusesAWrongSettingAtOnce(t *testing.T) {
 		requireLine(t, stderr, want)
 		require.Equal(t, 2, code)
 	}
+}
+
+// neverAnswers makes every name look-up wait for a name server that does not respond, and returns the address of a listener that
+// accepts connections and says nothing.
+func neverAnswers(t *testing.T) (addr string) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	resolver := net.DefaultResolver
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
+	}}
+	t.Cleanup(func() {
+		net.DefaultResolver = resolver
+		require.NoError(t, errors.Join(server.Close(), listener.Close()))
+	})
+	return listener.Addr().String()
+}
+
+func TestWaitAndMigrateSayWhatTheyWaitForWhileAnAttemptHangs(t *testing.T) {
+	t.Chdir(t.TempDir())
+	silent := neverAnswers(t)
+	for _, host := range []string{"cassandra.example.com", silent} {
+		for _, command := range []string{"wait", "migrate"} {
+			code, stdout, stderr := twtr(t, command, "--timeout", "1500ms", "--store", "cassandra", "--cassandra-hosts", host)
+			require.Equal(t, 1, code)
+			require.Equal(t, "waiting for the store: no response from Cassandra at "+host+" within 1s\n", stdout)
+			require.Equal(t, "twtr: gave up after 1.5s: no response from Cassandra at "+host+" within 1s\n", stderr)
+		}
+	}
+	code, stdout, stderr := twtr(t, "migrate", "--store", "cassandra", "--cassandra-hosts", silent)
+	require.Equal(t, 1, code)
+	require.Equal(t, "waiting for the store: no response from Cassandra at "+silent+" within 1s\n", stdout, "also without a timeout")
+	require.Contains(t, stderr, "cassandra does not answer at "+silent)
+
+	code, _, stderr = twtr(t, "migrate")
+	require.Equal(t, 0, code, stderr)
+	t.Setenv("TEMPORAL_ADDRESS", "temporal.example.com:7233")
+	_, stdout, _ = twtr(t, "wait", "--timeout", "1500ms")
+	require.Equal(t, "waiting for Temporal: no response from Temporal at temporal.example.com:7233 within 1s\n", stdout)
 }
