@@ -58,26 +58,70 @@ func TestTheManifestsMatchKubernetesSchemas(t *testing.T) {
 	for _, values := range valueSets(t) {
 		write(values, render(t, values))
 	}
-	write("setup-k8s", deployer(t))
+	write("setup-k8s", deployer(t, everyRight))
 	write("postgresql", file(t, "values/temporal-postgresql.yaml"))
+	write("networkpolicies", file(t, "values/temporal-networkpolicies.yaml"))
 	stdout, stderr, failed := run(t, validate, dir, "--version", "1.30", "--local-crds", keda, "--local-crds", prometheus)
 	require.False(t, failed, stdout+stderr)
 }
 
-// deployer returns the manifests of scripts/setup-k8s.sh.
-func deployer(t *testing.T) []object {
+const everyRight = "keda load-balancer monitoring worker-controller"
+
+// deployer returns the manifests of scripts/setup-k8s.sh, with the rights that are asked for.
+func deployer(t *testing.T, with string) []object {
+	t.Setenv("WITH", with)
 	stdout, stderr, failed := run(t, "../scripts/setup-k8s.sh", "--dry-run")
 	require.False(t, failed, stderr)
 	return parse(t, stdout)
 }
 
-func TestTheDeployersRoleSufficesForTheChart(t *testing.T) {
-	var rules []struct {
-		APIGroups        []string
-		Resources, Verbs []string
+type rule struct{ APIGroups, Resources, Verbs []string }
+
+func rules(t *testing.T, manifests []object) (all []rule) {
+	find(t, manifests, "Role", "twtr-deployer").into("rules", &all)
+	return all
+}
+
+func TestTheDeployerHasRightsToOperatorsOnlyIfAskedFor(t *testing.T) {
+	groups := func(with string) (groups []string) {
+		for _, r := range rules(t, deployer(t, with)) {
+			for _, group := range r.APIGroups {
+				if strings.Contains(group, ".") && !strings.HasSuffix(group, ".k8s.io") {
+					groups = append(groups, group)
+				}
+			}
+		}
+		return groups
 	}
-	role := find(t, deployer(t), "Role", "twtr-deployer")
-	role.into("rules", &rules)
+	require.Empty(t, groups(""))
+	require.Equal(t, []string{"keda.sh"}, groups("keda"))
+	require.Equal(t, []string{"temporal.io"}, groups("worker-controller"))
+	require.Equal(t, []string{"monitoring.coreos.com"}, groups("monitoring"))
+	t.Setenv("WITH", "everything")
+	_, stderr, failed := run(t, "../scripts/setup-k8s.sh", "--dry-run")
+	require.True(t, failed)
+	require.Contains(t, stderr, "there is no everything; it may have keda, load-balancer, monitoring, worker-controller")
+}
+
+func TestTheDeployersLimitsFitTheChart(t *testing.T) {
+	hard := func(with string) map[string]string {
+		return find(t, deployer(t, with), "ResourceQuota", "twtr").labels("spec.hard")
+	}
+	require.Equal(t, "0", hard("")["services.loadbalancers"])
+	require.Equal(t, "1", hard("load-balancer")["services.loadbalancers"])
+	for _, o := range deployer(t, "") {
+		if o.kind() == "ValidatingAdmissionPolicy" {
+			require.Equal(t, map[string]string{"kubernetes.io/metadata.name": "twtr-dev"}, o.labels("spec.matchConstraints.namespaceSelector.matchLabels"), o)
+			find(t, deployer(t, ""), "ValidatingAdmissionPolicyBinding", o.name())
+		}
+	}
+	var validations []struct{ Expression string }
+	find(t, deployer(t, ""), "ValidatingAdmissionPolicy", "twtr-dev.ingresses.networking.k8s.io").into("spec.validations", &validations)
+	require.Contains(t, validations[0].Expression, "'"+file(t, "values.yaml")[0].text("ingress.host")+"'")
+}
+
+func TestTheDeployersRoleSufficesForTheChart(t *testing.T) {
+	rules := rules(t, deployer(t, everyRight))
 	may := func(group, resource string) (verbs []string) {
 		for _, r := range rules {
 			if slices.Contains(r.APIGroups, group) && slices.Contains(r.Resources, resource) {
@@ -89,6 +133,8 @@ func TestTheDeployersRoleSufficesForTheChart(t *testing.T) {
 	for _, r := range rules {
 		require.NotContains(t, slices.Concat(r.APIGroups, r.Resources, r.Verbs), "*", "rights are listed one by one")
 	}
+	require.Subset(t, may("apps", "deployments/scale"), []string{"get", "patch", "update"}, "for kubectl scale")
+	require.Subset(t, may("apps", "statefulsets/scale"), []string{"get", "patch", "update"}, "for kubectl scale")
 	all := []string{"get", "list", "watch", "create", "update", "patch", "delete"}
 	require.Subset(t, may("", "secrets"), all, "in which Helm stores its releases")
 	forEachValueSet(t, func(t *testing.T, objects []object) {
@@ -154,6 +200,9 @@ func TestEveryVariableIsASettingAndEverySettingCanBeSet(t *testing.T) {
 				}
 				seen := map[string]bool{}
 				for _, variable := range c.Env {
+					if variable.Name == "HTTPS_PROXY" { // extraEnv
+						continue
+					}
 					require.True(t, settings[variable.Name] || temporal[variable.Name], "%s of %s: the binary has no setting %s", values, p.object, variable.Name)
 					require.False(t, seen[variable.Name], "%s of %s: %s twice", values, p.object, variable.Name)
 					seen[variable.Name], set[variable.Name] = true, true
@@ -239,11 +288,14 @@ func TestEveryPodWaitsHasProbesAndTimeToDrain(t *testing.T) {
 		for _, p := range pods(ofKind(objects, "Deployment", "WorkerDeployment")) {
 			require.Equal(t, "wait", p.Spec.InitContainers[0].Args[0], p.object)
 			c := p.Spec.Containers[0]
-			for path, probes := range map[string][]*probe{"/healthz": {c.StartupProbe, c.LivenessProbe}, "/readyz": {c.ReadinessProbe}} {
-				for _, probe := range probes {
-					require.Equal(t, path, probe.HTTPGet.Path, p.object)
-					require.Equal(t, c.Ports[0].Name, probe.HTTPGet.Port, p.object)
-				}
+			ready := "/readyz"
+			if c.Args[0] == "api" {
+				ready = "/healthz" // without the store it responds itself
+			}
+			require.Equal(t, []string{"/healthz", "/healthz", ready},
+				[]string{c.StartupProbe.HTTPGet.Path, c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path}, p.object)
+			for _, probe := range []*probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
+				require.Equal(t, c.Ports[0].Name, probe.HTTPGet.Port, p.object)
 			}
 			drain := workers.DrainTimeout
 			if c.Args[0] == "api" {

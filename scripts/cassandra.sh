@@ -5,6 +5,7 @@
 #                                        default: as many as have data, or one
 #   scripts/cassandra.sh stop|status     the nodes that start started; keeps the data
 #   scripts/cassandra.sh pause|resume    freezes and thaws them, to simulate an outage
+#   scripts/cassandra.sh fetch           prints the directory of its Java archives
 #   TWTR_CASSANDRA_DIR                   the directory of data, logs and process ids (.twtr/cassandra)
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -59,7 +60,7 @@ fetch() {
 <dependencies><dependency><groupId>org.apache.cassandra</groupId><artifactId>cassandra-all</artifactId><version>$VERSION</version></dependency></dependencies>
 </project>
 END
-  echo "fetching Cassandra $VERSION (once)"
+  echo "fetching Cassandra $VERSION (once)" >&2
   mvn -B -q -f "$part/pom.xml" dependency:copy-dependencies -DoutputDirectory="$part/lib" >"$part/log" 2>&1 ||
     die "Maven could not fetch Cassandra: $(grep -m1 ERROR "$part/log" || tail -n 1 "$part/log")"
   # Renamed when complete, so that an interrupted download, or two at once, leave nothing incomplete.
@@ -203,10 +204,14 @@ status)
     exit 1
   fi
   ;;
+fetch)
+  fetch
+  echo "$LIB"
+  ;;
 pause) signal STOP pause ;;
 resume) signal CONT unpause ;;
 *)
-  sed -n 2,8p "$0"
+  sed -n 2,9p "$0"
   exit 2
   ;;
 esac

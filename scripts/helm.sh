@@ -5,6 +5,7 @@
 #   scripts/helm.sh purge [ARGUMENT…]             uninstalls it; keeps the data
 #   scripts/helm.sh test                          tests the chart itself; needs no cluster
 #   RELEASE (twtr), NAMESPACE (twtr-dev)
+#   ARGS   more arguments, in one text, as from `make helm-install ARGS='…'`: quotes group words, and a backslash is only itself
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,7 +28,7 @@ cluster() {
 # Fails if a secret is missing: a pod without its secret would never start, and the installation would wait for it.
 secrets() {
   local name
-  for name in $(render "$@" | sed -nE 's/.*(secretKeyRef: \{name|secretName): ([^,}]*).*/\2/p' | sort -u); do
+  for name in $(render "$@" | sed -nE 's/.*(secretKeyRef: \{name|secretName): "([^"]*)".*/\2/p' | sort -u); do
     kubectl -n "$NAMESPACE" get secret "$name" >/dev/null 2>&1 ||
       die "needs the secret $name in namespace $NAMESPACE: see docs/deploy.md"
   done
@@ -36,13 +37,62 @@ secrets() {
 # A helm that was built from source has no default version of Kubernetes and assumes an ancient one.
 render() { "$helm" template "$RELEASE" helm -n "$NAMESPACE" --kube-version 1.30.0 "$@"; }
 
+# Splits a text into words.
+split() {
+  local text=$1 word='' quote='' started='' c i
+  words=()
+  for ((i = 0; i < ${#text}; i++)); do
+    c=${text:i:1}
+    if [ -n "$quote" ]; then
+      if [ "$c" = "$quote" ]; then quote=''; else word+=$c; fi
+    elif [[ $c == [\'\"] ]]; then
+      quote=$c started=1
+    elif [[ $c != [[:space:]] ]]; then
+      word+=$c started=1
+    elif [ -n "$started" ]; then
+      words+=("$word")
+      word='' started=''
+    fi
+  done
+  [ -z "$quote" ] || die "ARGS has an opening $quote without a closing one"
+  [ -z "$started" ] || words+=("$word")
+}
+
+# Prints why an installation or an upgrade is not ready. The pods of a failed Job are among those that are not ready.
+explain() {
+  local list pod kubectl=(kubectl -n "$NAMESPACE") release=(-l "app.kubernetes.io/instance=$RELEASE")
+  list=$("${kubectl[@]}" get pods,jobs "${release[@]}" --no-headers | grep -vE ' ([1-9][0-9]*)/\1 +Running| Completed | Complete ') || return 0
+  {
+    echo "helm-$action: not ready in namespace $NAMESPACE:"
+    echo "$list"
+    # A pod that has no node has no condition Ready.
+    for pod in $("${kubectl[@]}" get pods "${release[@]}" -o 'jsonpath={range .items[?(@.status.phase!="Succeeded")]}{.metadata.name}{" "}{.status.conditions[?(@.type=="Ready")].status}{"\n"}{end}' |
+      sed -n '/ True$/!s/ .*//p'); do
+      echo "== $pod"
+      "${kubectl[@]}" get events --field-selector "involvedObject.name=$pod,type=Warning" \
+        -o 'jsonpath={range .items[*]}{.reason}: {.message}{"\n"}{end}' | tail -n 1 | cut -c-500 || true
+      # A container that has not started has no log.
+      "${kubectl[@]}" logs "$pod" --all-containers --prefix --tail 3 2>&1 | grep -v 'is waiting to start' | tail -n 6 || true
+    done
+    [ "$action" = install ] || echo "to go back: helm -n $NAMESPACE history $RELEASE; helm -n $NAMESPACE rollback $RELEASE REVISION --wait"
+  } >&2
+}
+
+# Runs helm, and returns when every pod is ready: helm itself waits only until no more are missing than maxUnavailable allows.
+deploy() {
+  "$helm" "$1" "$RELEASE" helm -n "$NAMESPACE" --wait --timeout 10m "${@:2}" &&
+    kubectl -n "$NAMESPACE" rollout status deployment -l "app.kubernetes.io/instance=$RELEASE" --timeout 5m >/dev/null
+}
+
 action=${1:-}
 [ $# -eq 0 ] || shift
+split "${ARGS:-}"
+set -- "$@" ${words[@]+"${words[@]}"} # an empty array is an error in older versions of bash
 case $action in
 install | upgrade | purge) cluster ;;
 debug | test) ;;
 *)
-  sed -n 2,7p "$0" >&2
+  sed -n 2,8p "$0" >&2
   exit 2
   ;;
 esac
@@ -52,15 +102,17 @@ helm=$(command -v helm) || helm=$(scripts/tools.sh helm)
 case $action in
 install)
   secrets "$@"
-  "$helm" install "$RELEASE" helm -n "$NAMESPACE" --wait --timeout 10m "$@"
+  deploy install "$@" || { explain; exit 1; }
   ;;
 upgrade)
   # Keeps values that were set before.
-  "$helm" upgrade "$RELEASE" helm -n "$NAMESPACE" --wait --timeout 10m --reset-then-reuse-values "$@"
+  deploy upgrade --reset-then-reuse-values "$@" || { explain; exit 1; }
   ;;
 debug) render --debug "$@" ;;
 purge)
   "$helm" uninstall "$RELEASE" -n "$NAMESPACE" --wait "$@"
+  # Helm leaves the hooks that failed: a migration, a test.
+  kubectl -n "$NAMESPACE" delete jobs,pods,networkpolicies -l "app.kubernetes.io/instance=$RELEASE,app.kubernetes.io/managed-by=Helm" --ignore-not-found
   echo "The volumes of the chart's own Cassandra are kept. To delete them and all data:"
   echo "  kubectl -n $NAMESPACE delete pvc -l app.kubernetes.io/instance=$RELEASE"
   ;;

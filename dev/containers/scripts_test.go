@@ -28,7 +28,7 @@ func newScript(t *testing.T, name string, programs map[string]string) *script {
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(s.file, content, 0o755)) //nolint:gosec // a script that is run
 	for _, program := range []string{"bash", "sh", "dirname", "sed", "grep", "od", "tr", "xargs", "git", "realpath", "find",
-		"wc", "head", "tail", "mkdir", "mktemp", "cat"} {
+		"wc", "head", "tail", "mkdir", "mktemp", "cat", "cut"} {
 		path, err := exec.LookPath(program)
 		require.NoError(t, err)
 		require.NoError(t, os.Symlink(path, filepath.Join(s.bin, program)))
@@ -88,6 +88,7 @@ func TestThePushedImageIsForBothPlatformsAndDatedByItsCommit(t *testing.T) {
 	code, out = s.run(t, []string{"TAG=mine"}, "build")
 	require.Equal(t, 0, code, out)
 	require.Contains(t, out, "--load --tag twtr:mine .")
+	require.NotContains(t, out, "_IMAGE")
 
 	code, out = s.run(t, nil, "push")
 	require.Equal(t, 1, code)
@@ -96,6 +97,25 @@ func TestThePushedImageIsForBothPlatformsAndDatedByItsCommit(t *testing.T) {
 	code, out = s.run(t, []string{"REGISTRY=registry.example.com"}, "push")
 	require.Equal(t, 1, code)
 	require.Contains(t, out, "not committed")
+}
+
+func TestTheImageIsBuiltFromAMirror(t *testing.T) {
+	s := newScript(t, "docker-build-push.sh", map[string]string{"docker": says, "git": "echo v1"})
+	env := []string{"BUILD_IMAGE=m.example.com/golang", "RUNTIME_IMAGE=m.example.com/static", "GOPROXY=https://m.example.com", "NETWORK=host",
+		"REGISTRY=r.example.com", "BUILDER=mine", "SBOM_GENERATOR=m.example.com/sbom"}
+	for _, call := range []string{"build", "push"} {
+		code, out := s.run(t, env, call)
+		require.Equal(t, 0, code, out)
+		for _, want := range []string{"--build-arg BUILD_IMAGE=m.example.com/golang ", "--build-arg RUNTIME_IMAGE=m.example.com/static ",
+			"--build-arg GOPROXY=https://m.example.com ", "--network host "} {
+			require.Contains(t, out, want)
+		}
+		if call == "push" {
+			require.Contains(t, out, "--builder mine ")
+			require.Contains(t, out, "--sbom=generator=m.example.com/sbom --provenance=mode=max ")
+			require.NotContains(t, out, "buildx create")
+		}
+	}
 }
 
 func TestMakeUpCreatesMissingSecrets(t *testing.T) {
@@ -162,4 +182,50 @@ esac`,
 	calls, err := os.ReadFile(filepath.Join(s.dir, "docker.calls"))
 	require.NoError(t, err)
 	require.Contains(t, string(calls), "run\nrm\n")
+}
+
+func TestMakePassesTheArgumentsOfHelmAsTheyAreWritten(t *testing.T) {
+	s := newScript(t, "helm.sh", map[string]string{"helm": `for a; do echo "<$a>"; done`, "make": ""})
+	make, err := exec.LookPath("make")
+	require.NoError(t, err)
+	content, err := os.ReadFile(filepath.Join(root, "Makefile"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(s.dir, "Makefile"), content, 0o600))
+	command := exec.CommandContext(t.Context(), make, "helm-debug", `ARGS=--set settings.http\.trusted_proxies=10.0.0.0/8\,fc00::/7 `+
+		`--set-string "cassandra.replication={'class': 'SimpleStrategy'}" --set 'image.tag=v1' --set image.digest=""`)
+	command.Dir, command.Env = s.dir, []string{"PATH=" + s.bin}
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	_, args, _ := strings.Cut(string(out), "<--debug>\n")
+	require.Equal(t, "<--set>\n<settings.http\\.trusted_proxies=10.0.0.0/8\\,fc00::/7>\n<--set-string>\n"+
+		"<cassandra.replication={'class': 'SimpleStrategy'}>\n<--set>\n<image.tag=v1>\n<--set>\n<image.digest=>\n", args)
+
+	code, text := s.run(t, []string{"ARGS=--set 'a=b"}, "debug")
+	require.Equal(t, 1, code)
+	require.Equal(t, "helm-debug: ARGS has an opening ' without a closing one\n", text)
+}
+
+func TestAFailedInstallationTellsWhatIsNotReady(t *testing.T) {
+	kubectl := `case "$*" in
+*current-context) echo test ;;
+*"get pods,jobs"*) echo "pod/twtr-api-1 1/1 Running 0 1m"; echo "pod/twtr-feeds-1 0/1 Pending 0 1m"; echo "pod/twtr-users-1 0/1 Init:0/1 0 1m" ;;
+*"get pods "*) echo "twtr-api-1 True"; echo "twtr-feeds-1 "; echo "twtr-users-1 False" ;;
+*"get events "*twtr-feeds-1,*) echo "FailedScheduling: 0/1 nodes are available: 1 Insufficient cpu." ;;
+*"logs twtr-users-1 "*) echo "[pod/twtr-users-1/wait] waiting for Temporal: no such host" ;;
+*logs*) echo 'container "wait" in pod "twtr-feeds-1" is waiting to start' >&2; exit 1 ;;
+esac`
+	for action, hint := range map[string]string{"install": "", "upgrade": "to go back: helm -n twtr-dev history twtr; helm -n twtr-dev rollback twtr REVISION --wait\n"} {
+		code, out := newScript(t, "helm.sh", map[string]string{"kubectl": kubectl, "sort": "cat",
+			"helm": `[ "$1" = template ] || { echo "Error: timed out" >&2; exit 1; }`}).run(t, nil, action)
+		require.Equal(t, 1, code)
+		require.Equal(t, "Error: timed out\nhelm-"+action+": not ready in namespace twtr-dev:\n"+
+			"pod/twtr-feeds-1 0/1 Pending 0 1m\npod/twtr-users-1 0/1 Init:0/1 0 1m\n"+
+			"== twtr-feeds-1\nFailedScheduling: 0/1 nodes are available: 1 Insufficient cpu.\n"+
+			"== twtr-users-1\n[pod/twtr-users-1/wait] waiting for Temporal: no such host\n"+hint, out)
+	}
+
+	code, out := newScript(t, "helm.sh", map[string]string{"kubectl": "[ \"$1\" = config ] && echo test; exit 0", "sort": "cat",
+		"helm": `[ "$1" = template ] || { echo "Error: a wrong value" >&2; exit 1; }`}).run(t, nil, "upgrade")
+	require.Equal(t, 1, code)
+	require.Equal(t, "Error: a wrong value\n", out, "nothing was changed")
 }

@@ -26,6 +26,9 @@ kind: ServiceAccount
 metadata:
   name: {{ $fullname }}
   labels: {{- $labels | nindent 4 }}
+  {{- with $root.Values.serviceAccount.annotations }}
+  annotations: {{- toYaml . | nindent 4 }}
+  {{- end }}
 automountServiceAccountToken: false
 ---
 {{- if $controlled }}
@@ -55,7 +58,7 @@ spec:
   selector:
     matchLabels: {{- $selector | nindent 6 }}
   strategy:
-    rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
+    rollingUpdate: {{- toYaml $values.rollout | nindent 6 }}
   template: {{- $template | nindent 4 }}
 {{- end }}
 {{- if $values.podDisruptionBudget.enabled }}
@@ -123,6 +126,9 @@ spec:
 {{- $certificates := include "twtr.cassandraCertificates" $root -}}
 metadata:
   labels:
+    {{- with .values.labels }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
     {{- .selector | nindent 4 }}
     twtr-dev.com/role: {{ ternary "worker" "api" (ne .domain "") }}
   {{- with .values.annotations }}
@@ -133,7 +139,7 @@ spec:
   {{- include "twtr.pod" (list $root 65532) | nindent 2 }}
   terminationGracePeriodSeconds: {{ .values.terminationGracePeriodSeconds }}
   {{- with .values.priorityClassName }}
-  priorityClassName: {{ . }}
+  priorityClassName: {{ quote . }}
   {{- end }}
   {{- with .values.nodeSelector }}
   nodeSelector: {{- toYaml . | nindent 4 }}
@@ -147,7 +153,7 @@ spec:
   {{- with .values.topologySpread }}
   topologySpreadConstraints:
     {{- range . }}
-    - topologyKey: {{ .topologyKey }}
+    - topologyKey: {{ quote .topologyKey }}
       maxSkew: {{ .maxSkew }}
       whenUnsatisfiable: {{ .whenUnsatisfiable }}
       labelSelector:
@@ -192,6 +198,9 @@ spec:
         {{- range $key, $value := $root.Values.settings }}
         - {name: TWTR_{{ $key | replace "." "_" | upper }}, value: {{ $value | toString | quote }}}
         {{- end }}
+        {{- with .values.extraEnv }}
+        {{- toYaml . | nindent 8 }}
+        {{- end }}
       resources: {{- toYaml .values.resources | nindent 8 }}
       {{- include "twtr.containerSecurity" . | nindent 6 }}
       startupProbe:
@@ -202,12 +211,22 @@ spec:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 10
         timeoutSeconds: 3
-      # Tolerates 30 s: during a short outage the API itself responds, with 503 and Retry-After.
+      {{- if .domain }}
+      # Tolerates 30 s: only rollouts and disruption budgets depend on it.
       readinessProbe:
         httpGet: {path: /readyz, port: http}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 6
+      {{- else }}
+      # Not /readyz: while the store is unavailable, to all pods alike, the API itself responds, with 503 and Retry-After. If all
+      # pods left the Service, the ingress controller would respond instead. A pod that alone lost the store can't tell and stays,
+      # too. It listens once it has reached the store and Temporal.
+      readinessProbe:
+        httpGet: {path: /healthz, port: http}
+        periodSeconds: 5
+        timeoutSeconds: 5
+      {{- end }}
       {{- if .pause }}
       # Until every proxy has stopped sending requests to this pod.
       lifecycle: {preStop: {sleep: {seconds: {{ .pause }}}}}
@@ -224,10 +243,10 @@ spec:
   {{- if or $mounts $certificates }}
   volumes:
     {{- if $mounts }}
-    - {name: temporal-client, secret: {secretName: {{ $tls.existingSecret }}}}
+    - {name: temporal-client, secret: {secretName: {{ $tls.existingSecret | quote }}}}
     {{- end }}
     {{- with $certificates }}
-    - {name: cassandra-client, secret: {secretName: {{ . }}}}
+    - {name: cassandra-client, secret: {secretName: {{ quote . }}}}
     {{- end }}
   {{- end }}
 {{- end }}

@@ -1,13 +1,19 @@
+{{- define "twtr.name" -}}
+{{ .Values.nameOverride | default .Chart.Name }}
+{{- end }}
+
+{{/* The beginning of the names of all objects: the release, and the chart's name unless the release's contains it. */}}
 {{- define "twtr.fullname" -}}
 {{- $name := .Release.Name }}
-{{- if not (contains .Chart.Name $name) }}{{ $name = printf "%s-%s" $name .Chart.Name }}{{ end }}
-{{- $name | trunc 40 | trimSuffix "-" }}
+{{- $chart := include "twtr.name" . }}
+{{- if not (contains $chart $name) }}{{ $name = printf "%s-%s" $name $chart }}{{ end }}
+{{- .Values.fullnameOverride | default $name | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
 {{/* The selector labels of a component: list $ "api". */}}
 {{- define "twtr.selector" -}}
-app.kubernetes.io/name: {{ (index . 0).Chart.Name }}
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/name: {{ include "twtr.name" (index . 0) | quote }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 app.kubernetes.io/component: {{ index . 1 }}
 {{- end }}
 
@@ -20,7 +26,7 @@ helm.sh/chart: {{ (index . 0).Chart.Name }}-{{ (index . 0).Chart.Version }}
 
 {{/* The labels by which network policies select the pods of a role (api, worker or migrate): list $ "api". */}}
 {{- define "twtr.role" -}}
-app.kubernetes.io/instance: {{ (index . 0).Release.Name }}
+app.kubernetes.io/instance: {{ (index . 0).Release.Name | quote }}
 twtr-dev.com/role: {{ index . 1 }}
 {{- end }}
 
@@ -64,7 +70,7 @@ securityContext:
 {{/* An environment variable from a secret: list NAME SECRET KEY. */}}
 {{- define "twtr.secretEnv" -}}
 - name: {{ index . 0 }}
-  valueFrom: {secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}}}
+  valueFrom: {secretKeyRef: {name: {{ index . 1 | quote }}, key: {{ index . 2 | quote }}}}
 {{- end }}
 
 {{- define "twtr.cassandraHosts" -}}
@@ -88,13 +94,13 @@ securityContext:
 - {name: TWTR_CASSANDRA_TLS_VERIFY_HOST, value: {{ .tls.verifyHost | quote }}}
 {{- if .tls.existingSecret }}
 {{- with .tls.ca }}
-- {name: TWTR_CASSANDRA_TLS_CA, value: /etc/twtr/cassandra/{{ . }}}
+- {name: TWTR_CASSANDRA_TLS_CA, value: {{ printf "/etc/twtr/cassandra/%s" . | quote }}}
 {{- end }}
 {{- with .tls.cert }}
-- {name: TWTR_CASSANDRA_TLS_CERT, value: /etc/twtr/cassandra/{{ . }}}
+- {name: TWTR_CASSANDRA_TLS_CERT, value: {{ printf "/etc/twtr/cassandra/%s" . | quote }}}
 {{- end }}
 {{- with .tls.key }}
-- {name: TWTR_CASSANDRA_TLS_KEY, value: /etc/twtr/cassandra/{{ . }}}
+- {name: TWTR_CASSANDRA_TLS_KEY, value: {{ printf "/etc/twtr/cassandra/%s" . | quote }}}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -121,13 +127,13 @@ securityContext:
 {{- end }}
 {{- if .tls.existingSecret }}
 {{- with .tls.ca }}
-- {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/twtr/temporal/{{ . }}}
+- {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: {{ printf "/etc/twtr/temporal/%s" . | quote }}}
 {{- end }}
 {{- with .tls.cert }}
-- {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: /etc/twtr/temporal/{{ . }}}
+- {name: TEMPORAL_TLS_CLIENT_CERT_PATH, value: {{ printf "/etc/twtr/temporal/%s" . | quote }}}
 {{- end }}
 {{- with .tls.key }}
-- {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: /etc/twtr/temporal/{{ . }}}
+- {name: TEMPORAL_TLS_CLIENT_KEY_PATH, value: {{ printf "/etc/twtr/temporal/%s" . | quote }}}
 {{- end }}
 {{- end }}
 {{- end }}
