@@ -1,13 +1,18 @@
-# syntax=docker/dockerfile:1
 # One image for all processes: twtr api, twtr worker DOMAIN, twtr migrate, twtr wait.
 # `make docker-build` builds it for this machine, `make docker-build-push` for amd64 and arm64.
 
+# Arguments, so that it can be built from a mirror of the images.
+ARG BUILD_IMAGE=golang:1.26.8-alpine3.24@sha256:8ac98ca534ac3f51e1f420a1dd2c15e74c75cfa0f23f3ad27eb5d7236c349a0c
+ARG RUNTIME_IMAGE=gcr.io/distroless/static-debian13:nonroot@sha256:f7f8f729987ad0fdf6b05eeeae94b26e6a0f613bdf46feea7fc40f7bd72953e6
+
 # Built on the builder's own platform: cross-compiling is faster than emulation.
-FROM --platform=$BUILDPLATFORM golang:1.26.8-alpine3.24@sha256:8ac98ca534ac3f51e1f420a1dd2c15e74c75cfa0f23f3ad27eb5d7236c349a0c AS build
+FROM --platform=$BUILDPLATFORM $BUILD_IMAGE AS build
 WORKDIR /src
 # go.work needs dev/, which is not in the build context. The toolchain is that of this image.
 ENV GOWORK=off GOTOOLCHAIN=local CGO_ENABLED=0
 COPY go.mod go.sum ./
+# Of a mirror of the modules; without credentials, which the provenance would have.
+ARG GOPROXY=https://proxy.golang.org,direct
 RUN --mount=type=cache,target=/go/pkg/mod go mod download
 COPY . .
 ARG TARGETOS=linux
@@ -19,7 +24,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
     go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /out/twtr ./cmd/twtr
 
 # Has CA certificates, time zones and a user, and no shell.
-FROM gcr.io/distroless/static-debian13:nonroot@sha256:f7f8f729987ad0fdf6b05eeeae94b26e6a0f613bdf46feea7fc40f7bd72953e6
+FROM $RUNTIME_IMAGE
 ARG VERSION=unknown
 ARG REVISION=unknown
 # No label with the creation time: it would change the image with each build.

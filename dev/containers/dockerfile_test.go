@@ -54,16 +54,16 @@ func of(all []instruction, name string) (args []string) {
 
 func TestTheImageIsPinnedAndHasNoRoot(t *testing.T) {
 	all := dockerfile(t)
-	froms := of(all, "FROM")
-	require.Len(t, froms, 2)
-	for _, from := range froms {
-		require.Regexp(t, `^(--platform=\$BUILDPLATFORM )?[a-z./-]+[a-z0-9]*:[a-z0-9.-]+@sha256:[0-9a-f]{64}( AS build)?$`, from)
+	require.Equal(t, []string{"--platform=$BUILDPLATFORM $BUILD_IMAGE AS build", "$RUNTIME_IMAGE"}, of(all, "FROM"))
+	images := of(all, "ARG")[:2]
+	for i, name := range []string{"BUILD_IMAGE", "RUNTIME_IMAGE"} {
+		require.Regexp(t, "^"+name+`=[a-z0-9./-]+:[a-z0-9.-]+@sha256:[0-9a-f]{64}$`, images[i])
 	}
 	goMod, err := os.ReadFile(filepath.Join(root, "go.mod"))
 	require.NoError(t, err)
 	version := regexp.MustCompile(`(?m)^go (.+)$`).FindSubmatch(goMod)[1]
-	require.Contains(t, froms[0], " golang:"+string(version)+"-", "go.mod's version of Go")
-	require.Contains(t, froms[1], "distroless/static")
+	require.Contains(t, images[0], "=golang:"+string(version)+"-", "go.mod's version of Go")
+	require.Contains(t, images[1], "distroless/static")
 	require.Empty(t, of(all, "ADD"))
 	require.Equal(t, []string{"65532:65532"}, of(all, "USER"))
 	copies := of(all, "COPY")
@@ -91,6 +91,13 @@ func TestTheImagesCommandsAndPortsAreTheBinarys(t *testing.T) {
 	name, worker, _ := strings.Cut(of(all, "ENV")[1], "=")
 	require.Equal(t, cmd.EnvironmentVariables()["worker.addr"], name)
 	require.Equal(t, strings.TrimPrefix(api, ":")+" "+strings.TrimPrefix(worker, ":"), of(all, "EXPOSE")[0])
+}
+
+// A syntax line names a frontend, which is one more image to pull.
+func TestTheImageIsBuiltFromItsBaseImagesOnly(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root, "Dockerfile"))
+	require.NoError(t, err)
+	require.NotRegexp(t, `(?m)^#\s*syntax\s*=`, string(content))
 }
 
 // requireCommand fails unless twtr accepts the arguments.

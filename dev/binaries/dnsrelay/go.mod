@@ -1,0 +1,3 @@
+module dnsrelay
+
+go 1.26.0
