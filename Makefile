@@ -51,7 +51,7 @@ histories: ## rewrite the recorded workflow histories (only after a change that 
 # Each module is checked with its own go.mod. The workspace is only a convenience; `go list` below checks it.
 .PHONY: lint
 lint: export GOWORK := off
-lint: ## check format, code, workflow determinism, go.mod files and shell scripts
+lint: ## check format, code, workflow determinism, go.mod files, shell scripts and GitHub's workflow
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted by gofmt:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go -C dev vet ./...
@@ -60,8 +60,9 @@ lint: ## check format, code, workflow determinism, go.mod files and shell script
 	go mod tidy -diff
 	go -C dev mod tidy -diff
 	GOWORK= go list -deps ./dev ./cmd/twtr >/dev/null
-	@if python3 -m pip --version >/dev/null 2>&1; then set -x; "$$(scripts/tools.sh shellcheck)" .ci/run scripts/*.sh; \
-	else echo "NOT CHECKED: the shell scripts (no Python with pip to install shellcheck)"; fi
+	@if python3 -m pip --version >/dev/null 2>&1; then set -x; "$$(scripts/tools.sh shellcheck)" .ci/run scripts/*.sh dev/cluster/*.sh dev/*/*/*.sh && \
+	"$$(scripts/tools.sh actionlint)" -shellcheck "$$(scripts/tools.sh shellcheck)" .github/workflows/ci.yml; \
+	else echo "NOT CHECKED: the shell scripts and the workflow (no Python with pip to install shellcheck)"; fi
 
 .PHONY: build
 build: ## build bin/twtr, a static binary
@@ -87,25 +88,38 @@ down: ## stop the containers (keeps the data)
 logs: ## follow the containers' logs
 	@scripts/compose.sh logs
 
+.PHONY: cluster-test
+cluster-test: ## test the image and the chart on a Kubernetes node of its own (Linux, root, apt), or CLUSTER=existing; ONLY=regexp
+	@CLUSTER='$(CLUSTER)' ONLY='$(ONLY)' scripts/cluster-test.sh
+
+.PHONY: image-test
+image-test: ## test what docker-build-push pushes: platforms, SBOM and provenance (Linux, root, apt)
+	@scripts/image-test.sh
+
+.PHONY: compose-test
+compose-test: ## test the containers on a Docker engine, with restarts and crashes under load; keeps the data of make up
+	@scripts/compose-test.sh
+
 .PHONY: setup-k8s
-setup-k8s: ## prepare a Kubernetes cluster: namespace twtr-dev and an account that may deploy there
+setup-k8s: ## prepare a Kubernetes cluster: namespace twtr-dev, an account that may deploy there, its limits (WITH=keda)
 	@scripts/setup-k8s.sh
 
+# scripts/helm.sh takes ARGS from the environment: a shell here would eat its backslashes.
 .PHONY: helm-install
 helm-install: ## install the chart: ARGS='-f values.yaml --set image.tag=v1' (NAMESPACE twtr-dev, RELEASE twtr)
-	@scripts/helm.sh install $(ARGS)
+	@scripts/helm.sh install
 
 .PHONY: helm-upgrade
 helm-upgrade: ## upgrade the chart; keeps values that were set
-	@scripts/helm.sh upgrade $(ARGS)
+	@scripts/helm.sh upgrade
 
 .PHONY: helm-debug
 helm-debug: ## print what would be installed; needs no cluster
-	@scripts/helm.sh debug $(ARGS)
+	@scripts/helm.sh debug
 
 .PHONY: helm-purge
 helm-purge: ## uninstall the chart; keeps the data
-	@scripts/helm.sh purge $(ARGS)
+	@scripts/helm.sh purge
 
 .PHONY: helm-test
 helm-test: ## test the chart: lint, Kubernetes' schemas, assertions, its processes; needs no cluster

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// test is one run against one cluster.
+type test struct {
+	out       io.Writer
+	root      string // of the repository
+	dir       string // temporary
+	namespace string
+	address   string // of the ingress controller
+	v1, v2    string // images
+	temporal  string // manifests
+
+	admin    kubectl // with the current kubeconfig
+	deployer kubectl // with the account of setup-k8s.sh
+
+	detail string // of the last check, for its line
+}
+
+// host is the name in the chart's Ingress.
+const host = "twtr-dev.com"
+
+func (t *test) init() (err error) {
+	if t.root, err = filepath.Abs(".."); err != nil { // go -C dev run
+		return err
+	}
+	if t.dir, err = os.MkdirTemp("", "clustertest"); err != nil {
+		return err
+	}
+	t.admin = kubectl{config: os.Getenv("KUBECONFIG"), root: t.root}
+	t.deployer = kubectl{config: filepath.Join(t.dir, "twtr-deployer.kubeconfig"), root: t.root, namespace: t.namespace}
+	return nil
+}
+
+func (t *test) close() { _ = os.RemoveAll(t.dir) }
+
+// say adds to the line of the check that is running.
+func (t *test) say(format string, args ...any) { t.detail += "; " + fmt.Sprintf(format, args...) }
+
+func (t *test) takeDetail() (detail string) {
+	detail, t.detail = t.detail, ""
+	return detail
+}
+
+// explain prints the pods, for whoever reads a failure.
+func (t *test) explain() {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	if pods, err := t.admin.run(ctx, "get", "pods", "-A", "-o", "wide"); err == nil {
+		fmt.Fprintln(t.out, pods)
+	}
+}
+
+// kubectl runs kubectl, and other commands that use its configuration, as one account.
+type kubectl struct {
+	config    string // a kubeconfig
+	root      string // where commands run
+	namespace string // "": the kubeconfig's
+}
+
+// in is the same account in another namespace.
+func (k kubectl) in(namespace string) kubectl {
+	k.namespace = namespace
+	return k
+}
+
+// run returns what kubectl printed. The error has the last lines of its standard error.
+func (k kubectl) run(ctx context.Context, args ...string) (string, error) {
+	return k.apply(ctx, "", args...)
+}
+
+// apply is run with standard input.
+func (k kubectl) apply(ctx context.Context, stdin string, args ...string) (string, error) {
+	if k.namespace != "" {
+		args = append([]string{"-n", k.namespace}, args...)
+	}
+	return k.command(ctx, stdin, "kubectl", args...)
+}
+
+// command runs another command with the account's kubeconfig.
+func (k kubectl) command(ctx context.Context, stdin, name string, args ...string) (string, error) {
+	command := exec.CommandContext(ctx, name, args...)
+	command.Dir, command.Stdin = k.root, strings.NewReader(stdin)
+	command.Env = append(os.Environ(), "KUBECONFIG="+k.config)
+	// Ctrl-C reaches helm and make, too; they get the time to end by themselves.
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
+	command.WaitDelay = 10 * time.Second
+	var stdout, stderr bytes.Buffer
+	command.Stdout, command.Stderr = &stdout, &stderr
+	if err := command.Run(); err != nil {
+		return stdout.String(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lastLines(stdout.String()+stderr.String(), 30))
+	}
+	return strings.TrimSpace(stdout.String()), nil
+}
+
+// make runs a target of the Makefile.
+func (k kubectl) make(ctx context.Context, target, args string) error {
+	_, err := k.command(ctx, "", "make", "--no-print-directory", target, "ARGS="+args)
+	return err
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
+
+// twtr runs the binary in a pod of the API.
+func (t *test) twtr(ctx context.Context, args ...string) (string, error) {
+	return t.deployer.run(ctx, append([]string{"exec", "deploy/twtr-api", "-c", "twtr", "--", "/usr/local/bin/twtr"}, args...)...)
+}
