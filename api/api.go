@@ -191,7 +191,7 @@ func notFound(*gin.Context) (any, error) {
 }
 
 // ready reports whether this process can serve. Only the store is checked: reads and logins need nothing else, so while
-// Temporal is unavailable a load balancer must not take out every process at once.
+// Temporal is unavailable nothing may take out every process at once.
 func (a *API) ready(c *gin.Context) (any, error) {
 	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
 	defer cancel()
