@@ -88,15 +88,16 @@ func tolerable(err error, service string) bool {
 }
 
 func (t *test) downAndUp(ctx context.Context) error {
-	author, err := t.client.SignUp(ctx, "kept_author")
-	if err != nil {
-		return err
-	}
-	follower, err := t.client.SignUp(ctx, "kept_follower")
-	if err != nil {
-		return err
-	}
-	if err := t.client.Follow(ctx, follower, "kept_author"); err != nil {
+	var author, follower string
+	if err := traffic.Eventually(ctx, 10*time.Second, func() (err error) {
+		if author, err = t.client.SignUp(ctx, "kept_author"); err != nil {
+			return err
+		}
+		if follower, err = t.client.SignUp(ctx, "kept_follower"); err != nil {
+			return err
+		}
+		return t.client.Follow(ctx, follower, "kept_author")
+	}); err != nil {
 		return err
 	}
 	var posted []string
