@@ -53,6 +53,7 @@ func TestTheDefaultsRequestWhatTheValuesSay(t *testing.T) {
 			more.add(t, p, 1)
 		}
 	}
+	require.LessOrEqual(t, all.cpu+more.cpu, 1700, "an upgrade fits a node of two CPUs that runs DNS and an ingress controller, too")
 	for file, begin := range map[string]string{"values.yaml": "# ", "README.md": ""} {
 		text, err := os.ReadFile(file)
 		require.NoError(t, err)
