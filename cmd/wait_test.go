@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -51,6 +52,19 @@ func TestWaitRefusesAWrongSettingAtOnce(t *testing.T) {
 	}
 }
 
+// nameServer is the address of the name server to ask in place of the system's, unless it is nil.
+var nameServer atomic.Pointer[string]
+
+// Before any test: a look-up that a test has left behind may still read the resolver.
+func init() {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if other := nameServer.Load(); other != nil {
+			network, address = "udp", *other
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	}}
+}
+
 // neverAnswers makes every name look-up wait for a name server that does not respond, and returns the address of a listener that
 // accepts connections and says nothing.
 func neverAnswers(t *testing.T) (addr string) {
@@ -58,12 +72,10 @@ func neverAnswers(t *testing.T) (addr string) {
 	require.NoError(t, err)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	resolver := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
-	}}
+	silent := server.LocalAddr().String()
+	nameServer.Store(&silent)
 	t.Cleanup(func() {
-		net.DefaultResolver = resolver
+		nameServer.Store(nil)
 		require.NoError(t, errors.Join(server.Close(), listener.Close()))
 	})
 	return listener.Addr().String()

@@ -97,6 +97,14 @@ func (h *histories) DeletePosted(_ context.Context, tweetID uuid.UUID) (bool, er
 	return true, nil
 }
 
+// has reports whether there is a history of the workflow that posted a tweet.
+func (h *histories) has(tweetID uuid.UUID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	_, ok := h.posted[tweetID]
+	return ok
+}
+
 func (h *histories) CountRunning(context.Context, string) (int64, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

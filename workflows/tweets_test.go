@@ -80,7 +80,7 @@ func TestADeletionRespondsWhenTheTweetIsGoneAndThenRetractsIt(t *testing.T) {
 	receipt, err := e.store.Receipt(t.Context(), tweet.ID)
 	require.NoError(t, err)
 	require.Equal(t, twtr.DeliveryRetracted, receipt.State)
-	require.Empty(t, e.histories.posted, "the history with the tweet's text is deleted, when its workflow has ended")
+	require.False(t, e.histories.has(tweet.ID), "the history with the tweet's text is deleted, when its workflow has ended")
 }
 
 // A delivery that one step completes upserts nothing, which the test environment would refuse without a mock.
