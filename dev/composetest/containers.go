@@ -195,10 +195,7 @@ func (t *test) webUI(ctx context.Context) error {
 		if err == nil && len(ids) != 1 {
 			err = fmt.Errorf("%d workflows PostTweet, not 1", len(ids))
 		}
-		if err != nil {
-			return err
-		}
-		return nil
+		return err
 	})
 }
 
@@ -278,9 +275,11 @@ func (t *test) privileges(ctx context.Context) error {
 				return fmt.Errorf("%s: %s is %s, not %s", service, name, got, want)
 			}
 		}
-		if readOnly, err := t.docker(ctx, "inspect", "--format", "{{.HostConfig.ReadonlyRootfs}}", c.ID); err != nil {
+		readOnly, err := t.docker(ctx, "inspect", "--format", "{{.HostConfig.ReadonlyRootfs}}", c.ID)
+		if err != nil {
 			return err
-		} else if strings.TrimSpace(readOnly) != "true" {
+		}
+		if strings.TrimSpace(readOnly) != "true" {
 			return fmt.Errorf("%s: its file system is not read-only", service)
 		}
 	}

@@ -117,11 +117,11 @@ func (l *Load) AwaitSuccess(ctx context.Context, limit time.Duration) error {
 		defer l.mu.Unlock()
 		for kind, n := range l.inRow {
 			if n < 3 {
-				last := error(nil)
+				var last error
 				if len(l.failures) > 0 {
 					last = l.failures[len(l.failures)-1]
 				}
-				return fmt.Errorf("%d of %s succeeded in a row; the last failure: %w", n, kind, last)
+				return fmt.Errorf("%d of %s succeeded in a row; the last failure: %v", n, kind, last) //nolint:errorlint // there may be none
 			}
 		}
 		return nil
