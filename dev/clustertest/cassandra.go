@@ -43,7 +43,7 @@ func (t *test) cassandra(ctx context.Context) error {
 	if err := errors.Join(err, load.Finish(ctx, nil)); err != nil {
 		return err
 	}
-	t.say("a node down: %s", load.Summary())
+	t.Say("a node down: %s", load.Summary())
 	if err := traffic.Eventually(ctx, 3*time.Minute, func() error {
 		status, err := t.nodetool(ctx, 0, "status")
 		if err == nil && strings.Count(status, "\nUN ") != 3 {

@@ -68,7 +68,7 @@ func (t *test) delivery(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	t.say("killed at %d, delivered to %d in %.0f s", killedAt, progress.Delivered, time.Since(began).Seconds())
+	t.Say("killed at %d, delivered to %d in %.0f s", killedAt, progress.Delivered, time.Since(began).Seconds())
 	return t.audit(ctx, id)
 }
 
@@ -78,6 +78,6 @@ func (t *test) audit(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	t.say("audit: %s", strings.ReplaceAll(result, "\n", ", "))
+	t.Say("audit: %s", strings.ReplaceAll(result, "\n", ", "))
 	return nil
 }

@@ -315,7 +315,7 @@ func (t *test) attack(ctx context.Context) (err error) {
 			count++
 		}
 	}
-	t.say("%d attacks refused", count)
+	t.Say("%d attacks refused", count)
 	return nil
 }
 

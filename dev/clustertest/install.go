@@ -135,6 +135,6 @@ func (t *test) helmTest(ctx context.Context) error {
 func (t *test) readme(ctx context.Context) error {
 	calls, err := traffic.Readme(ctx, filepath.Join(t.root, "README.md"), strings.NewReplacer(
 		"curl ", fmt.Sprintf("curl --fail-with-body --resolve %s:80:%s ", host, t.address), "localhost:3002", host))
-	t.say("%d calls", calls)
+	t.Say("%d calls", calls)
 	return err
 }

@@ -56,7 +56,7 @@ func (t *test) rotateKeys(ctx context.Context) error {
 	} else if a.Code != http.StatusUnauthorized {
 		return fmt.Errorf("a token of the key that was removed is answered with %d", a.Code)
 	}
-	t.say("%s", load.Summary())
+	t.Say("%s", load.Summary())
 	return nil
 }
 

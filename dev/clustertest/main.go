@@ -5,15 +5,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"regexp"
 	"syscall"
-	"time"
+
+	"github.com/twtr-dev/twtr/dev/internal/checks"
 )
 
 func main() {
@@ -25,45 +24,35 @@ func main() {
 	}
 }
 
-// check is one promise of the documents about a deployment. Checks run in order; each finds the cluster as the last one left it.
-type check struct {
-	name string
-	run  func(*test, context.Context) error
-}
-
-func checks() []check {
-	return []check{
-		{"Temporal on PostgreSQL is available", (*test).installTemporal},
-		{"the deployer's account is made by setup-k8s.sh", (*test).makeDeployer},
-		{"the deployer can't become more than its namespace", (*test).attack},
-		{"the chart is installed by the deployer", (*test).install},
-		{"helm test passes", (*test).helmTest},
-		{"the README's calls work through the ingress", (*test).readme},
-		{"each client's address survives the ingress", (*test).clientAddresses},
-		{"network policies let through only what they must", (*test).networkPolicies},
-		{"a delivery to 100,000 survives its worker's pod", (*test).delivery},
-		{"an upgrade ramps versioned workers up under load", (*test).upgrade},
-		{"a rollback under load loses nothing", (*test).rollback},
-		{"a migration that fails replaces no pod", (*test).failedMigration},
-		{"keys are rotated without a failed request", (*test).rotateKeys},
-		{"an HPA scales the API by its CPU", (*test).scaleByCPU},
-		{"KEDA scales a worker by its backlog", (*test).scaleByBacklog},
-		{"a backup is restored", (*test).restore},
-		{"three Cassandra nodes survive the loss of one", (*test).cassandra},
-		{"uninstalling leaves the volumes only", (*test).uninstall},
+func (t *test) checks() []checks.Check {
+	return []checks.Check{
+		{Name: "Temporal on PostgreSQL is available", Run: t.installTemporal},
+		{Name: "the deployer's account is made by setup-k8s.sh", Run: t.makeDeployer},
+		{Name: "the deployer can't become more than its namespace", Run: t.attack},
+		{Name: "the chart is installed by the deployer", Run: t.install},
+		{Name: "helm test passes", Run: t.helmTest},
+		{Name: "the README's calls work through the ingress", Run: t.readme},
+		{Name: "each client's address survives the ingress", Run: t.clientAddresses},
+		{Name: "network policies let through only what they must", Run: t.networkPolicies},
+		{Name: "a delivery to 100,000 survives its worker's pod", Run: t.delivery},
+		{Name: "an upgrade ramps versioned workers up under load", Run: t.upgrade},
+		{Name: "a rollback under load loses nothing", Run: t.rollback},
+		{Name: "a migration that fails replaces no pod", Run: t.failedMigration},
+		{Name: "keys are rotated without a failed request", Run: t.rotateKeys},
+		{Name: "an HPA scales the API by its CPU", Run: t.scaleByCPU},
+		{Name: "KEDA scales a worker by its backlog", Run: t.scaleByBacklog},
+		{Name: "a backup is restored", Run: t.restore},
+		{Name: "three Cassandra nodes survive the loss of one", Run: t.cassandra},
+		{Name: "uninstalling leaves the volumes only", Run: t.uninstall},
 		// Which needs the Ingress' host, and room on the node.
-		{"Temporal and Cassandra with mutual TLS", (*test).tls},
+		{Name: "Temporal and Cassandra with mutual TLS", Run: t.tls},
 	}
 }
 
-// errSkipped says that a check could not run, and why.
-type errSkipped struct{ reason string }
-
-func (e errSkipped) Error() string { return e.reason }
-
 func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("clustertest", flag.ContinueOnError)
-	t := &test{out: out}
+	t := &test{}
+	t.Runner = checks.Runner{Out: out, Explain: t.explain}
 	flags.StringVar(&t.namespace, "namespace", "twtr-dev", "the namespace that setup-k8s.sh makes")
 	flags.StringVar(&t.address, "address", "", "host or IP of the ingress controller")
 	flags.StringVar(&t.v1, "image", "twtr:v1", "the image to install, which the cluster can pull or has")
@@ -73,34 +62,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	which, err := regexp.Compile(*only)
-	if err != nil {
-		return err
-	}
 	if err := t.init(); err != nil {
 		return err
 	}
 	defer t.close()
-	began := time.Now()
-	var skipped int
-	for _, c := range checks() {
-		if !which.MatchString(c.name) {
-			continue
-		}
-		started := time.Now()
-		err := c.run(t, ctx)
-		took := time.Since(started).Seconds()
-		if skip := (errSkipped{}); errors.As(err, &skip) {
-			fmt.Fprintf(out, "NOT RUN  %5.0f s  %s: %v\n", took, c.name, skip)
-			skipped++
-		} else if err != nil {
-			fmt.Fprintf(out, "FAILED   %5.0f s  %s\n", took, c.name)
-			t.explain()
-			return fmt.Errorf("%s: %w", c.name, err)
-		} else {
-			fmt.Fprintf(out, "ok       %5.0f s  %s%s\n", took, c.name, t.takeDetail())
-		}
-	}
-	fmt.Fprintf(out, "all passed in %.0f s, %d not run\n", time.Since(began).Seconds(), skipped)
-	return nil
+	return t.Run(ctx, *only, t.checks())
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twtr-dev/twtr/dev/internal/checks"
 	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
 
@@ -41,7 +42,7 @@ func (t *test) clientAddresses(ctx context.Context) error {
 	if _, err := quiet.SignUp(ctx, "quiet_client"); err != nil {
 		return fmt.Errorf("the client at %s shares the limit of the one at %s: %w", usual, other, err)
 	}
-	t.say("%s and %s", usual, other)
+	t.Say("%s and %s", usual, other)
 	return nil
 }
 
@@ -67,7 +68,7 @@ func (t *test) localAddresses(ctx context.Context) (usual, other string, err err
 			return usual, other, nil
 		}
 	}
-	return "", "", errSkipped{"this machine reaches the ingress controller from one address only"}
+	return "", "", checks.NotRun("this machine reaches the ingress controller from one address only")
 }
 
 // networkPolicies probes, from every kind of pod, every port that a pod of ours or of Temporal listens on.
@@ -137,7 +138,7 @@ func (t *test) networkPolicies(ctx context.Context) (err error) {
 		}
 		probes += len(everywhere) - len(source.self)
 	}
-	t.say("%d probes", probes)
+	t.Say("%d probes", probes)
 	return nil
 }
 

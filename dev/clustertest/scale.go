@@ -8,13 +8,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/twtr-dev/twtr/dev/internal/checks"
 	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
 
 // scaleByCPU reads from the API until its HorizontalPodAutoscaler adds pods.
 func (t *test) scaleByCPU(ctx context.Context) error {
 	if _, err := t.admin.run(ctx, "get", "--raw", "/apis/metrics.k8s.io/v1beta1/nodes"); err != nil {
-		return errSkipped{"the cluster has no metrics server"}
+		return checks.NotRun("the cluster has no metrics server")
 	}
 	if err := t.deployer.make(ctx, "helm-upgrade",
 		"--set api.autoscaling.type=hpa --set api.autoscaling.minReplicas=2 --set api.autoscaling.maxReplicas=3 --set api.autoscaling.cpuPercent=50"); err != nil {
@@ -37,7 +38,7 @@ func (t *test) scaleByCPU(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	t.say("a third pod after %.0f s", time.Since(began).Seconds())
+	t.Say("a third pod after %.0f s", time.Since(began).Seconds())
 	return t.deployer.make(ctx, "helm-upgrade", "--set api.autoscaling.type=none")
 }
 
@@ -56,7 +57,7 @@ func (t *test) replicas(ctx context.Context, deployment string, want int) error 
 // scaleByBacklog makes more work than the feeds workers can take at once, until KEDA adds pods.
 func (t *test) scaleByBacklog(ctx context.Context) error {
 	if _, err := t.admin.run(ctx, "get", "crd", "scaledobjects.keda.sh"); err != nil {
-		return errSkipped{"the cluster has no KEDA"}
+		return checks.NotRun("the cluster has no KEDA")
 	}
 	// The rights that the deployer gets on request only.
 	if _, err := t.admin.command(ctx, "", "env", "WITH=keda", "scripts/setup-k8s.sh"); err != nil {
@@ -85,7 +86,7 @@ func (t *test) scaleByBacklog(ctx context.Context) error {
 	if err := traffic.Eventually(ctx, 3*time.Minute, func() error { return t.replicas(ctx, "twtr-feeds", 3) }); err != nil {
 		return err
 	}
-	t.say("three pods after %.0f s", time.Since(began).Seconds())
+	t.Say("three pods after %.0f s", time.Since(began).Seconds())
 	// Deleted, so that they need not be delivered to the end.
 	for _, id := range ids {
 		if err := c.Call(ctx, http.MethodDelete, "/tweets/"+id, token, nil, nil); err != nil {

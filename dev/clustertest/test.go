@@ -4,17 +4,18 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/twtr-dev/twtr/dev/internal/checks"
 )
 
 // test is one run against one cluster.
 type test struct {
-	out       io.Writer
+	checks.Runner
 	root      string // of the repository
 	dir       string // temporary
 	namespace string
@@ -24,8 +25,6 @@ type test struct {
 
 	admin    kubectl // with the current kubeconfig
 	deployer kubectl // with the account of setup-k8s.sh
-
-	detail string // of the last check, for its line
 }
 
 // host is the name in the chart's Ingress.
@@ -45,20 +44,12 @@ func (t *test) init() (err error) {
 
 func (t *test) close() { _ = os.RemoveAll(t.dir) }
 
-// say adds to the line of the check that is running.
-func (t *test) say(format string, args ...any) { t.detail += "; " + fmt.Sprintf(format, args...) }
-
-func (t *test) takeDetail() (detail string) {
-	detail, t.detail = t.detail, ""
-	return detail
-}
-
-// explain prints the pods, for whoever reads a failure.
+// explain prints the pods.
 func (t *test) explain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if pods, err := t.admin.run(ctx, "get", "pods", "-A", "-o", "wide"); err == nil {
-		fmt.Fprintln(t.out, pods)
+		fmt.Fprintln(t.Out, pods)
 	}
 }
 

@@ -45,7 +45,7 @@ func (t *test) upgrade(ctx context.Context) error {
 	if err := load.Finish(ctx, nil); err != nil {
 		return err
 	}
-	t.say("%s", load.Summary())
+	t.Say("%s", load.Summary())
 	return t.images(ctx, t.v2)
 }
 
@@ -64,7 +64,7 @@ func (t *test) rollback(ctx context.Context) error {
 	if err := load.Finish(ctx, nil); err != nil {
 		return err
 	}
-	t.say("%s", load.Summary())
+	t.Say("%s", load.Summary())
 	if err := t.images(ctx, t.v1); err != nil {
 		return err
 	}

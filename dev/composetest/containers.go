@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/twtr-dev/twtr/dev/internal/checks"
 	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
 
@@ -26,27 +27,21 @@ var services = []string{
 
 // test is one run.
 type test struct {
+	checks.Runner
 	directory string // of docker-compose.yml
 	client    *traffic.Client
-	loads     int    // that were started: each has users of its own
-	detail    string // of the last check, for its line
+	loads     int // that were started: each has users of its own
 }
 
 func newTest(directory string) *test {
 	// No connection is kept, so that none is to a container that is gone.
 	transport := &http.Transport{DisableKeepAlives: true}
-	return &test{
+	t := &test{
 		directory: directory,
 		client:    &traffic.Client{URL: "http://localhost:3002", HTTP: &http.Client{Timeout: 30 * time.Second, Transport: transport}},
 	}
-}
-
-// say adds to the line of the check that is running.
-func (t *test) say(format string, args ...any) { t.detail += "; " + fmt.Sprintf(format, args...) }
-
-func (t *test) takeDetail() (detail string) {
-	detail, t.detail = t.detail, ""
-	return detail
+	t.Runner = checks.Runner{Out: os.Stdout, Explain: t.explain}
+	return t
 }
 
 // command returns what a command printed. The error has the last lines of it.
@@ -126,11 +121,11 @@ func (t *test) healthy(ctx context.Context) error {
 }
 
 // explain prints the containers and the last lines of those that are not healthy.
-func (t *test) explain(out io.Writer) {
+func (t *test) explain() {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	if ps, err := t.docker(ctx, "compose", "ps", "--all"); err == nil {
-		fmt.Fprint(out, ps)
+		fmt.Fprint(t.Out, ps)
 	}
 	all, _ := t.containers(ctx, true)
 	for _, c := range all {
@@ -138,7 +133,7 @@ func (t *test) explain(out io.Writer) {
 			continue
 		}
 		if log, err := exec.CommandContext(ctx, "docker", "logs", "--tail", "15", c.ID).CombinedOutput(); err == nil {
-			fmt.Fprintf(out, "--- the last lines of %s (%s):\n%s", c.Service, c.Status, log)
+			fmt.Fprintf(t.Out, "--- the last lines of %s (%s):\n%s", c.Service, c.Status, log)
 		}
 	}
 }
@@ -152,7 +147,7 @@ func (t *test) up(ctx context.Context) error {
 
 func (t *test) readme(ctx context.Context) error {
 	calls, err := traffic.Readme(ctx, t.directory+"/README.md", strings.NewReplacer("curl ", "curl --fail-with-body "))
-	t.say("%d calls", calls)
+	t.Say("%d calls", calls)
 	return err
 }
 
@@ -244,7 +239,7 @@ func (t *test) ports(ctx context.Context) error {
 			probes++
 		}
 	}
-	t.say("%d probes of other addresses", probes)
+	t.Say("%d probes of other addresses", probes)
 	return nil
 }
 

@@ -71,9 +71,9 @@ func (t *test) underLoad(ctx context.Context, service string, do func() error) e
 	if err := load.AwaitSuccess(ctx, recovery-time.Since(began)); err != nil {
 		return err
 	}
-	t.say("recovered after %.0f s", time.Since(began).Seconds())
+	t.Say("recovered after %.0f s", time.Since(began).Seconds())
 	err = load.Finish(ctx, func(err error) bool { return tolerable(err, service) })
-	t.say("%s", load.Summary())
+	t.Say("%s", load.Summary())
 	return err
 }
 
@@ -151,7 +151,7 @@ func (t *test) downAndUp(ctx context.Context) error {
 			return fmt.Errorf("the Web UI no longer lists the workflow %s", id)
 		}
 	}
-	t.say("%d workflows", len(after))
+	t.Say("%d workflows", len(after))
 	return nil
 }
 
