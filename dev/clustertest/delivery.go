@@ -18,7 +18,7 @@ type receipt struct {
 	Delivered, Total int64
 }
 
-// delivery kills the pods of the feeds workers, one after the other, while one of them delivers a tweet.
+// delivery kills all pods of the feeds workers at once, while they deliver a tweet.
 func (t *test) delivery(ctx context.Context) error {
 	c := t.newClient("")
 	token, err := c.SignUp(ctx, "celebrity")
