@@ -4,6 +4,11 @@ set -e
 # The shims' sockets are here, whatever the configuration says, and a containerd of the machine must not be taken for ours.
 mkdir -p /run/containerd
 mount -t tmpfs tmpfs /run/containerd
-"$1" "$2" &
+# Without the relay no container would find another by name: the engine ends with it.
+{
+  "$1" "$2" || true
+  sleep 1 # until docker-init, which handles the signal, has replaced this shell
+  kill -TERM 1
+} &
 shift 2
 exec docker-init -- "$@"
