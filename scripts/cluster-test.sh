@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks twtr on a real Kubernetes cluster: see dev/clustertest. It makes a cluster of one node on this machine, builds the image and
-# what can't be pulled, and ends all of it. Needs Linux, root, Debian's apt, and Go; the first run takes about 30 minutes.
+# what can't be pulled, and ends all of it. Needs Linux, root, Debian's apt, and Go, and 30 GB of disk; the first run takes about 35
+# minutes.
 #   CLUSTER=existing   the cluster of kubectl's current context, as an administrator, which has an ingress controller of class traefik, and
 #                      Temporal in namespace temporal (docs/deploy.md); its namespace twtr-dev must not exist
 #   ADDRESS            with it: host or IP of the ingress controller; default: that of Service traefik in namespace traefik

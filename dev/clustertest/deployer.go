@@ -13,34 +13,34 @@ import (
 	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
 
-// account prepares a namespace with setup-k8s.sh, and returns its deployer. with are the rights to ask for.
+// account prepares a namespace with setup-k8s.sh, and returns its deployer: it runs the commands that the script prints. with are the
+// rights to ask for.
 func (t *test) account(ctx context.Context, namespace, with string) (kubectl, error) {
-	deployer := kubectl{config: filepath.Join(t.dir, namespace+".kubeconfig"), root: t.root, namespace: namespace}
-	_, err := t.admin.command(ctx, "", "env", "NAMESPACE="+namespace, "WITH="+with, "scripts/setup-k8s.sh")
+	dir := filepath.Join(t.dir, namespace)
+	deployer := kubectl{config: filepath.Join(dir, "twtr-deployer.kubeconfig"), root: t.root, namespace: namespace}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return deployer, err
+	}
+	printed, err := t.admin.command(ctx, "", "env", "NAMESPACE="+namespace, "WITH="+with, "scripts/setup-k8s.sh")
 	if err != nil {
 		return deployer, err
 	}
-	token, err := t.admin.in(namespace).run(ctx, "create", "token", "twtr-deployer", "--duration", "24h")
-	if err != nil {
-		return deployer, err
-	}
-	config, err := t.admin.run(ctx, "config", "view", "--raw", "--minify", "--flatten")
-	if err != nil {
-		return deployer, err
-	}
-	if err := os.WriteFile(deployer.config, []byte(config), 0o600); err != nil {
-		return deployer, err
-	}
-	for _, args := range [][]string{
-		{"config", "unset", "users"},
-		{"config", "set-credentials", "twtr-deployer", "--token", token},
-		{"config", "set-context", "--current", "--user", "twtr-deployer", "--namespace", namespace},
-	} {
-		if _, err := deployer.in("").run(ctx, args...); err != nil {
-			return deployer, fmt.Errorf("kubectl %s", strings.Join(args[:2], " ")) // without the token
+	commands := "set -eu\n"
+	for line := range strings.Lines(printed) {
+		if strings.HasPrefix(line, "  ") {
+			commands += line
 		}
 	}
-	return deployer, nil
+	k := t.admin
+	k.root = dir
+	if _, err := k.command(ctx, commands, "bash"); err != nil {
+		return deployer, err
+	}
+	who, err := deployer.run(ctx, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+	if want := "system:serviceaccount:" + namespace + ":twtr-deployer"; err == nil && who != want {
+		err = fmt.Errorf("the kubeconfig is of %s, not of %s", who, want)
+	}
+	return deployer, err
 }
 
 // request is a request of kubectl. A manifest is created, without effect: all checks of the API server are made, nothing is stored.

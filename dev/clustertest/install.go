@@ -53,29 +53,9 @@ func (t *test) temporalCLI(ctx context.Context, args ...string) (string, error) 
 	return t.admin.in("temporal").run(ctx, append([]string{"exec", "deploy/temporal-admintools", "--", "temporal"}, args...)...)
 }
 
-// makeDeployer runs setup-k8s.sh, and then the commands that it prints.
-func (t *test) makeDeployer(ctx context.Context) error {
-	printed, err := t.admin.command(ctx, "", "scripts/setup-k8s.sh")
-	if err != nil {
-		return err
-	}
-	var commands []string
-	for line := range strings.Lines(printed) {
-		if strings.HasPrefix(line, "  ") {
-			commands = append(commands, line)
-		}
-	}
-	k := t.admin
-	k.root = t.dir
-	if _, err := k.command(ctx, "set -eu\n"+strings.Join(commands, ""), "bash"); err != nil {
-		return err
-	}
-	if who, err := t.deployer.run(ctx, "auth", "whoami", "-o", "jsonpath={.status.userInfo.username}"); err != nil {
-		return err
-	} else if want := "system:serviceaccount:" + t.namespace + ":twtr-deployer"; who != want {
-		return fmt.Errorf("the kubeconfig is of %s, not of %s", who, want)
-	}
-	return nil
+func (t *test) makeDeployer(ctx context.Context) (err error) {
+	t.deployer, err = t.account(ctx, t.namespace, "")
+	return err
 }
 
 // values are the arguments for helm that fit the chart to one node with 2 CPUs, which also runs Temporal and the load.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
@@ -77,14 +76,6 @@ func (t *test) setKeys(ctx context.Context, auth, seal string) error {
 	if _, err := t.deployer.run(ctx, "rollout", "restart", "deploy"); err != nil {
 		return err
 	}
-	deployments, err := t.deployer.run(ctx, "get", "deploy", "-o", "name")
-	if err != nil {
-		return err
-	}
-	for _, name := range strings.Fields(deployments) {
-		if _, err := t.deployer.run(ctx, "rollout", "status", name, "--timeout=3m"); err != nil {
-			return err
-		}
-	}
-	return nil
+	_, err = t.deployer.run(ctx, "rollout", "status", "deploy", "-l", "app.kubernetes.io/instance=twtr", "--timeout=3m")
+	return err
 }

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -38,7 +36,6 @@ func (t *test) init() (err error) {
 		return err
 	}
 	t.admin = kubectl{config: os.Getenv("KUBECONFIG"), root: t.root}
-	t.deployer = kubectl{config: filepath.Join(t.dir, "twtr-deployer.kubeconfig"), root: t.root, namespace: t.namespace}
 	return nil
 }
 
@@ -81,29 +78,16 @@ func (k kubectl) apply(ctx context.Context, stdin string, args ...string) (strin
 
 // command runs another command with the account's kubeconfig.
 func (k kubectl) command(ctx context.Context, stdin, name string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, name, args...)
+	command := checks.Command(ctx, name, args...)
 	command.Dir, command.Stdin = k.root, strings.NewReader(stdin)
 	command.Env = append(os.Environ(), "KUBECONFIG="+k.config)
-	// Ctrl-C reaches helm and make, too; they get the time to end by themselves.
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 10 * time.Second
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	if err := command.Run(); err != nil {
-		return stdout.String(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, lastLines(stdout.String()+stderr.String(), 30))
-	}
-	return strings.TrimSpace(stdout.String()), nil
+	return checks.Output(command)
 }
 
 // make runs a target of the Makefile.
 func (k kubectl) make(ctx context.Context, target, args string) error {
 	_, err := k.command(ctx, "", "make", "--no-print-directory", target, "ARGS="+args)
 	return err
-}
-
-func lastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }
 
 // twtr runs the binary in a pod of the API.

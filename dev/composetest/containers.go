@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,20 +43,10 @@ func newTest(directory string) *test {
 	return t
 }
 
-// command returns what a command printed. The error has the last lines of it.
 func (t *test) command(ctx context.Context, name string, args ...string) (string, error) {
-	command := exec.CommandContext(ctx, name, args...)
+	command := checks.Command(ctx, name, args...)
 	command.Dir = t.directory
-	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
-	command.WaitDelay = 10 * time.Second
-	var stdout, stderr bytes.Buffer
-	command.Stdout, command.Stderr = &stdout, &stderr
-	if err := command.Run(); err != nil {
-		lines := strings.Split(strings.TrimSpace(stdout.String()+stderr.String()), "\n")
-		lines = lines[max(0, len(lines)-20):]
-		return stdout.String(), fmt.Errorf("%s %s: %w: %s", name, strings.Join(args, " "), err, strings.Join(lines, "\n"))
-	}
-	return stdout.String(), nil
+	return checks.Output(command)
 }
 
 func (t *test) docker(ctx context.Context, args ...string) (string, error) {
@@ -274,7 +263,7 @@ func (t *test) privileges(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if strings.TrimSpace(readOnly) != "true" {
+		if readOnly != "true" {
 			return fmt.Errorf("%s: its file system is not read-only", service)
 		}
 	}
@@ -287,5 +276,5 @@ func (t *test) inNamespaceOf(ctx context.Context, pid, command string) (string, 
 	if err != nil {
 		return "", err
 	}
-	return t.docker(ctx, "run", "--rm", "--pid", pid, "--network", "none", "--entrypoint", "sh", strings.TrimSpace(image), "-c", command)
+	return t.docker(ctx, "run", "--rm", "--pid", pid, "--network", "none", "--entrypoint", "sh", image, "-c", command)
 }

@@ -36,13 +36,13 @@ func (t *test) crash(ctx context.Context, service string) error {
 		if err != nil {
 			return err
 		}
-		pid, count, _ := strings.Cut(strings.TrimSpace(state), " ")
+		pid, count, _ := strings.Cut(state, " ")
 		if _, err := t.inNamespaceOf(ctx, "host", "kill -KILL "+pid); err != nil {
 			return err
 		}
 		return traffic.Eventually(ctx, 20*time.Second, func() error {
 			now, err := t.docker(ctx, "inspect", "--format", "{{.RestartCount}}", c.ID)
-			if err == nil && strings.TrimSpace(now) == count {
+			if err == nil && now == count {
 				err = errors.New("the engine has not restarted it")
 			}
 			return err
