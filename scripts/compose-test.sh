@@ -39,8 +39,8 @@ scripts/engine.sh start
 environment=$(scripts/engine.sh env)
 if [ -n "$environment" ]; then
   eval "$environment"
-  # Its containers reach no other network. Bake, with which compose builds by default, would ask for permission.
-  export NETWORK=host COMPOSE_BAKE=false
+  # Bake, with which compose builds by default, would ask for permission to use this machine's network.
+  export COMPOSE_BAKE=false
 else
   started=
 fi

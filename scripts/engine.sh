@@ -4,7 +4,7 @@
 # directory (in the cache) of its own, and changes no iptables and no sysctl. It needs Linux, root, apt and Go.
 #   scripts/engine.sh start   returns when it answers
 #   scripts/engine.sh stop    ends it, with its containers, volumes and networks; keeps its images
-#   scripts/engine.sh env     prints shell commands that set DOCKER_HOST, DOCKER_CONFIG and PATH: eval "$(scripts/engine.sh env)"
+#   scripts/engine.sh env     prints shell commands that set DOCKER_HOST, DOCKER_CONFIG, PATH and NETWORK: eval "$(scripts/engine.sh env)"
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -129,6 +129,7 @@ start | stop) "$1" ;;
 env)
   if running; then
     echo "export DOCKER_HOST=unix://$state/docker.sock DOCKER_CONFIG=$state/config PATH=$state/bin:\$PATH"
+    echo "export NETWORK=host" # for scripts/docker-build-push.sh: this engine's containers reach no other network
   fi
   ;;
 *)
