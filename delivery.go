@@ -30,6 +30,8 @@ type Receipt struct {
 	State    DeliveryState
 	// Delivered counts the feed items that were written.
 	Delivered int64
+	// Failed counts the feeds that the store refused to write, in the delivery or, later, in the retraction.
+	Failed int64
 	// CompletedAt is when the tweet was delivered or, later, retracted; UTC, whole milliseconds, zero before.
 	CompletedAt time.Time
 }
@@ -41,7 +43,14 @@ type Progress struct {
 	Left []BucketCursor `json:"left,omitempty"`
 	// Done counts the feeds written. A page of followers that a crash interrupts is written, and counted, again.
 	Done int64 `json:"done"`
+	// Failed counts the feeds that the store refused to write, and FailedReaders are the first of them, at most
+	// [MaxFailedReaders].
+	Failed        int64    `json:"failed,omitempty"`
+	FailedReaders []string `json:"failedReaders,omitempty"`
 }
+
+// MaxFailedReaders is how many of the readers whose feeds could not be written are named.
+const MaxFailedReaders = 5
 
 // BucketCursor is a position among the followers of one bucket.
 type BucketCursor struct {
@@ -67,4 +76,6 @@ type Audit struct {
 	Missing int64 `json:"missing"`
 	// Extra counts the items of deleted tweets, or of users whom the reader does not follow.
 	Extra int64 `json:"extra"`
+	// Failed counts those of both that a repair could not correct, because the store refuses them.
+	Failed int64 `json:"failed,omitempty"`
 }

@@ -12,7 +12,8 @@ import (
 //
 // Every method returns the context's error if the context ends first, and an [Unavailable] error if the engine is unavailable
 // or overloaded. Every write is idempotent: repeating it, even much later, changes nothing. A write that returns nil is
-// durable. After any error other than [Conflict] the outcome of a write is unknown.
+// durable. After any error other than [Conflict] the outcome of a write is unknown. An error that is neither of these means that
+// the engine refuses what is written or asked, and would again.
 type Store interface {
 	UserStore
 	SessionStore
@@ -110,7 +111,7 @@ type TweetStore interface {
 type DeliveryStore interface {
 	// PutReceipt stores the state of a delivery. States replace each other only in the order [DeliveryComplete],
 	// [DeliveryRetracting], [DeliveryRetracted], in whatever order they reach the store. The first one sets Delivered, which
-	// the others leave; the first and the last one set CompletedAt, and the last one's stays.
+	// the others leave; the first and the last one set CompletedAt and Failed, and the last one's stay.
 	PutReceipt(ctx context.Context, r Receipt) error
 	// Receipt returns the receipt of the tweet's delivery, or [NotFound].
 	Receipt(ctx context.Context, tweetID uuid.UUID) (Receipt, error)

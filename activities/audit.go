@@ -114,10 +114,10 @@ func (d *deliveryAudit) page(ctx context.Context, followers []string, total *twt
 	if d.deleted {
 		found.Extra = int64(len(have))
 		if d.repair {
-			err = d.feeds.RetractFeedItem(ctx, d.tweet.ID, have, RetractionTime(time.Now(), d.tweet.ID))
+			found.Failed, err = d.retract(ctx, have)
 		}
 	} else {
-		found.Missing, err = d.missing(ctx, without(followers, have))
+		found.Missing, found.Failed, err = d.missing(ctx, without(followers, have))
 	}
 	if err != nil {
 		return err
@@ -125,7 +125,22 @@ func (d *deliveryAudit) page(ctx context.Context, followers []string, total *twt
 	total.Checked += found.Checked
 	total.Missing += found.Missing
 	total.Extra += found.Extra
+	total.Failed += found.Failed
 	return nil
+}
+
+// retract removes the tweet from the feeds of the readers, and returns in how many the store refuses that.
+func (d *deliveryAudit) retract(ctx context.Context, readers []string) (failed int64, err error) {
+	for _, reader := range readers {
+		err := d.feeds.RetractFeedItem(ctx, d.tweet.ID, []string{reader}, RetractionTime(time.Now(), d.tweet.ID))
+		if isRefusal(err) {
+			failed++
+			logRefused(ctx, feedName(reader), err)
+		} else if err != nil {
+			return failed, err
+		}
+	}
+	return failed, nil
 }
 
 // without returns the names that are not among others, which are in the same order.
@@ -140,22 +155,28 @@ func without(names, others []string) (rest []string) {
 	return rest
 }
 
-// missing counts the readers whose feeds should have the tweet, of those whose feeds do not.
-func (d *deliveryAudit) missing(ctx context.Context, readers []string) (int64, error) {
-	var n atomic.Int64
+// missing counts the readers whose feeds should have the tweet, of those whose feeds do not, and those of them whose feeds the
+// store refuses to repair.
+func (d *deliveryAudit) missing(ctx context.Context, readers []string) (n, failed int64, err error) {
+	var missing, refused atomic.Int64
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(auditConcurrency)
 	for _, reader := range readers {
 		g.Go(func() error {
-			missing, err := d.isMissing(ctx, reader)
-			if missing {
-				n.Add(1)
+			is, err := d.isMissing(ctx, reader)
+			if is {
+				missing.Add(1)
+			}
+			if is && isRefusal(err) {
+				refused.Add(1)
+				logRefused(ctx, feedName(reader), err)
+				return nil
 			}
 			return err
 		})
 	}
-	err := g.Wait()
-	return n.Load(), err
+	err = g.Wait()
+	return missing.Load(), refused.Load(), err
 }
 
 // isMissing reports whether the reader's feed should have the tweet, and if so repairs it if the audit is to do that.

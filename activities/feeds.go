@@ -3,6 +3,7 @@ package activities
 import (
 	"context"
 	"errors"
+	"fmt"
 	"hash/fnv"
 	"sync"
 	"time"
@@ -98,7 +99,8 @@ func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, er
 	}
 	p, err := w.run(ctx, in.From)
 	if errors.Is(err, errDeleted) {
-		return DeliverResult{Progress: twtr.Progress{Done: p.Done}, Deleted: true}, nil
+		p.Left = nil
+		return DeliverResult{Progress: p, Deleted: true}, nil
 	}
 	return DeliverResult{Progress: p}, err
 }
@@ -189,7 +191,7 @@ type FeedEdgeInput struct {
 
 // Backfill writes the author's newest [twtr.BackfillTweets] into the reader's feed, unless an erasure of either has removed the
 // edge meanwhile. It returns the time that the change was made with: in.At or, if a tweet is from the future, a microsecond after
-// the newest tweet.
+// the newest tweet. Tweets that the store refuses are missing from the feed; an audit of it counts them.
 func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()
@@ -211,14 +213,23 @@ func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, erro
 		return in.At, err
 	}
 	at := afterAll(in.At, tweets)
-	return at, a.feeds.PutFeedItems(ctx, in.Reader, tweets, at)
+	name := func(t twtr.Tweet) string { return itemName(t.ID, in.Reader) }
+	_, err = accepted(ctx, tweets, name, func(ctx context.Context, tweets []twtr.Tweet) error {
+		return a.feeds.PutFeedItems(ctx, in.Reader, tweets, at)
+	})
+	return at, err
+}
+
+// itemName names an item of a feed, for the log.
+func itemName(tweetID uuid.UUID, reader string) string {
+	return fmt.Sprintf("tweet %s in the feed of %s", tweetID, reader)
 }
 
 // feedPage is how many items of a feed are read at a time.
 const feedPage = 500
 
 // Sweep removes the author's tweets from the reader's feed. It returns the time that the change was made with, like
-// [Feeds.Backfill].
+// [Feeds.Backfill]. Those that the store refuses to remove stay in the feed; an audit of it counts them.
 func (a *Feeds) Sweep(ctx context.Context, in FeedEdgeInput) (time.Time, error) {
 	feed, err := a.feed(ctx, in.Reader)
 	if err != nil {
@@ -231,7 +242,11 @@ func (a *Feeds) Sweep(ctx context.Context, in FeedEdgeInput) (time.Time, error) 
 		}
 	}
 	at := afterAll(in.At, theirs)
-	return at, a.feeds.DeleteFeedItems(ctx, in.Reader, ids(theirs), at)
+	name := func(id uuid.UUID) string { return itemName(id, in.Reader) }
+	_, err = accepted(ctx, ids(theirs), name, func(ctx context.Context, ids []uuid.UUID) error {
+		return a.feeds.DeleteFeedItems(ctx, in.Reader, ids, at)
+	})
+	return at, err
 }
 
 // afterAll is at or, if one of the tweets is not older, a microsecond after the newest of them.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,7 +52,8 @@ type walk struct {
 	author string
 	// budget is the number of followers after which the walk stops; 0: never.
 	budget int64
-	// act does the walk's work on a page of followers, which is never empty, within the window after it was read.
+	// act does the walk's work on a page of followers, or on a part of it, which is never empty, within the window after the page
+	// was read.
 	act    func(ctx context.Context, followers []string) error
 	window time.Duration // 0: pageWindow
 
@@ -116,34 +118,34 @@ func (w *walk) visit(ctx context.Context) error {
 // visitFirst visits the first followers of all buckets as one page.
 func (w *walk) visitFirst(ctx context.Context) error {
 	var left []twtr.BucketCursor
-	followers, err := w.page(ctx, func(ctx context.Context) (followers []string, err error) {
+	page, err := w.page(ctx, func(ctx context.Context) (followers []string, err error) {
 		followers, left, err = w.follows.FirstFollowers(ctx, w.author, firstPage)
 		return followers, err
 	})
 	if err != nil {
 		return err
 	}
-	w.progress.replace(left, len(followers))
-	return w.rate.wait(ctx, len(followers))
+	w.progress.replace(left, page)
+	return w.rate.wait(ctx, len(page.followers))
 }
 
 // visitBucket visits the followers of one bucket, page by page. It visits one page at least, so that a bucket without
 // followers is never left for the next step.
 func (w *walk) visitBucket(ctx context.Context, cursor twtr.BucketCursor) error {
 	for {
-		followers, err := w.page(ctx, func(ctx context.Context) ([]string, error) {
+		page, err := w.page(ctx, func(ctx context.Context) ([]string, error) {
 			return w.follows.Followers(ctx, w.author, cursor.Bucket, cursor.After, followerPage)
 		})
 		if err != nil {
 			return err
 		}
-		more := len(followers) == followerPage
+		more := len(page.followers) == followerPage
 		if more {
-			cursor.After = followers[followerPage-1]
+			cursor.After = page.followers[followerPage-1]
 		}
-		visited := w.progress.advance(cursor, len(followers), more)
+		visited := w.progress.advance(cursor, page, more)
 		// After the page, so that it does not use up the page's window.
-		if err := w.rate.wait(ctx, len(followers)); err != nil {
+		if err := w.rate.wait(ctx, len(page.followers)); err != nil {
 			return err
 		}
 		if !more || w.budget != 0 && visited >= w.budget {
@@ -152,37 +154,42 @@ func (w *walk) visitBucket(ctx context.Context, cursor twtr.BucketCursor) error 
 	}
 }
 
+// visited is a page of followers, and those of them whose feeds the store refused to write.
+type visited struct {
+	followers, refused []string
+}
+
 // page acquires a slot, reads one page of followers and acts upon it. While the store is unavailable it retries with backoff
 // and keeps its slot, so concurrency drops under overload. If that fails, the activity fails and Temporal retries it.
-func (w *walk) page(ctx context.Context, read func(context.Context) ([]string, error)) ([]string, error) {
+func (w *walk) page(ctx context.Context, read func(context.Context) ([]string, error)) (visited, error) {
 	select {
 	case w.slots <- struct{}{}:
 		defer func() { <-w.slots }()
 	case <-ctx.Done():
-		return nil, ctx.Err()
+		return visited{}, ctx.Err()
 	}
 	for pause := firstPause; ; pause *= 2 {
-		followers, err := w.tryPage(ctx, read)
+		page, err := w.tryPage(ctx, read)
 		unavailable := twtr.ErrorCode(err) == twtr.Unavailable || errors.Is(err, context.DeadlineExceeded)
 		if !unavailable || ctx.Err() != nil || pause > lastPause {
-			return followers, err
+			return page, err
 		}
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return visited{}, ctx.Err()
 		}
 	}
 }
 
-func (w *walk) tryPage(ctx context.Context, read func(context.Context) ([]string, error)) ([]string, error) {
+func (w *walk) tryPage(ctx context.Context, read func(context.Context) ([]string, error)) (page visited, err error) {
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(w.window, pageWindow))
 	defer cancel()
-	followers, err := read(ctx)
-	if err == nil && len(followers) > 0 {
-		err = w.act(ctx, followers)
+	page.followers, err = read(ctx)
+	if err == nil && len(page.followers) > 0 {
+		page.refused, err = accepted(ctx, page.followers, feedName, w.act)
 	}
-	return followers, err
+	return page, err
 }
 
 // progress is a [twtr.Progress] that several goroutines advance.
@@ -190,11 +197,15 @@ type progress struct {
 	mu    sync.Mutex
 	left  []twtr.BucketCursor
 	done  int64
-	begun int64 // done when this attempt began
+	begun int64 // done and failed when this attempt began
+
+	failed  int64
+	readers []string // the first that failed
 }
 
 func newProgress(from twtr.Progress) *progress {
-	p := &progress{done: from.Done, begun: from.Done}
+	p := &progress{done: from.Done, begun: from.Done + from.Failed, failed: from.Failed}
+	p.readers = append(p.readers, from.FailedReaders...)
 	p.left = append(p.left, from.Left...)
 	return p
 }
@@ -209,19 +220,25 @@ func (p *progress) fresh() bool {
 	return len(p.left) == twtr.FollowerBuckets
 }
 
-func (p *progress) replace(left []twtr.BucketCursor, visited int) {
+func (p *progress) replace(left []twtr.BucketCursor, page visited) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.left = left
-	p.done += int64(visited)
+	p.count(page)
+}
+
+func (p *progress) count(page visited) {
+	p.done += int64(len(page.followers) - len(page.refused))
+	p.failed += int64(len(page.refused))
+	p.readers = append(p.readers, page.refused[:min(len(page.refused), twtr.MaxFailedReaders-len(p.readers))]...)
 }
 
 // advance moves the cursor of a bucket, or removes it if the bucket has no more followers, and returns how many followers the
 // attempt has visited.
-func (p *progress) advance(cursor twtr.BucketCursor, visited int, more bool) int64 {
+func (p *progress) advance(cursor twtr.BucketCursor, page visited, more bool) int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.done += int64(visited)
+	p.count(page)
 	for i := range p.left {
 		if p.left[i].Bucket != cursor.Bucket {
 			continue
@@ -233,13 +250,13 @@ func (p *progress) advance(cursor twtr.BucketCursor, visited int, more bool) int
 		}
 		break
 	}
-	return p.done - p.begun
+	return p.done + p.failed - p.begun
 }
 
 func (p *progress) snapshot() twtr.Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return twtr.Progress{Left: append([]twtr.BucketCursor(nil), p.left...), Done: p.done}
+	return twtr.Progress{Left: slices.Clone(p.left), Done: p.done, Failed: p.failed, FailedReaders: slices.Clone(p.readers)}
 }
 
 // heartbeat records details as the activity's heartbeat until stop is called. Nearly every delivery is over before the first.

@@ -25,8 +25,10 @@ type deliveryBody struct {
 	TweetID   uuid.UUID          `json:"tweetId"`
 	State     twtr.DeliveryState `json:"state"`
 	Delivered int64              `json:"delivered"`
-	// Total is about how many feeds there are to write; when the delivery is over, how many were.
-	Total       int64           `json:"total"`
+	// Total is about how many feeds there are to write; when the delivery is over, how many were, or failed.
+	Total int64 `json:"total"`
+	// Failed is how many feeds could not be written; 0 before the delivery is over.
+	Failed      int64           `json:"failed"`
 	StartedAt   twtr.Timestamp  `json:"startedAt"`
 	CompletedAt *twtr.Timestamp `json:"completedAt"` // null while it is running or retracting
 }
@@ -50,8 +52,8 @@ func (a *API) getDelivery(c *gin.Context) (any, error) {
 	if receipt.Username != username(c) {
 		return nil, errNotYours()
 	}
-	body := deliveryBody{TweetID: id, State: receipt.State, Delivered: receipt.Delivered, Total: receipt.Delivered,
-		StartedAt: twtr.Timestamp(twtr.TimeOf(id))}
+	body := deliveryBody{TweetID: id, State: receipt.State, Delivered: receipt.Delivered, Failed: receipt.Failed,
+		Total: receipt.Delivered + receipt.Failed, StartedAt: twtr.Timestamp(twtr.TimeOf(id))}
 	switch receipt.State {
 	case twtr.DeliveryRunning:
 		if body.Delivered, err = deliveredSoFar(ctx, a.temporal, id); err != nil {

@@ -69,7 +69,7 @@ func TestARunningDeliveryCountsItsCompletedAndItsRunningSteps(t *testing.T) {
 			tweets: []twtr.Tweet{tweet}, counts: []twtr.FollowerCount{{Bucket: 1, Count: 400}, {Bucket: 2, Count: 600}}}})
 		path := "/deliveries/" + tweet.ID.String()
 		w := serve(t, a, request(t, a, "ann", http.MethodGet, path, "", ""))
-		require.JSONEq(t, fmt.Sprintf(`{"status":200,"data":{"tweetId":"%s","state":"running","delivered":%d,"total":%d,"startedAt":"%s","completedAt":null},"error":""}`,
+		require.JSONEq(t, fmt.Sprintf(`{"status":200,"data":{"tweetId":"%s","state":"running","delivered":%d,"total":%d,"failed":0,"startedAt":"%s","completedAt":null},"error":""}`,
 			tweet.ID, c.want, max(1000, c.want), tweet.CreatedAt().Format("2006-01-02T15:04:05.000Z")), w.Body.String())
 		require.Equal(t, 403, serve(t, a, request(t, a, "bob", http.MethodGet, path, "", "")).Code)
 	}

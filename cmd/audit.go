@@ -179,12 +179,18 @@ func (a audit) run(c *cobra.Command, s *Settings, timeout time.Duration) error {
 func (a audit) report(found twtr.Audit, out io.Writer) error {
 	differs := found.Missing+found.Extra > 0
 	repaired := ""
-	if differs && a.repair {
+	switch {
+	case found.Failed > 0:
+		repaired = fmt.Sprintf("; repaired, except %d", found.Failed)
+	case differs && a.repair:
 		repaired = "; repaired"
 	}
 	fmt.Fprintf(out, "checked %s: %d missing, %d extra%s\n", a.units(found.Checked), found.Missing, found.Extra, repaired)
 	if differs && !a.repair {
 		return deviation{errors.New("something is missing or extra; --repair corrects it")}
+	}
+	if found.Failed > 0 {
+		return deviation{errors.New("the store refuses what is not repaired; the log of the worker of feeds says why")}
 	}
 	return nil
 }

@@ -222,6 +222,8 @@ type store struct {
 	calls map[string]int
 	// before is called with the method's name and how many calls of it there were before.
 	before func(method string, calls int) error
+	// refuse is whose feed cannot be cleaned.
+	refuse string
 	// after is called after the next PutFollow.
 	after func()
 }
@@ -276,6 +278,20 @@ func (s *store) DeleteFeedItems(ctx context.Context, reader string, ids []uuid.U
 	return s.Store.DeleteFeedItems(ctx, reader, ids, at)
 }
 
+func (s *store) PutFeedItem(ctx context.Context, t twtr.Tweet, readers []string) error {
+	if err := s.call("PutFeedItem"); err != nil {
+		return err
+	}
+	return s.Store.PutFeedItem(ctx, t, readers)
+}
+
+func (s *store) RetractFeedItem(ctx context.Context, id uuid.UUID, readers []string, at time.Time) error {
+	if err := s.call("RetractFeedItem"); err != nil {
+		return err
+	}
+	return s.Store.RetractFeedItem(ctx, id, readers, at)
+}
+
 func (s *store) CountFollowers(ctx context.Context, username string, bucket int) (int, error) {
 	if err := s.call("CountFollowers"); err != nil {
 		return 0, err
@@ -307,6 +323,9 @@ func (s *store) EraseTweets(ctx context.Context, username string, ids []uuid.UUI
 func (s *store) EraseFromFeed(ctx context.Context, reader, author string) error {
 	if err := s.call("EraseFromFeed"); err != nil {
 		return err
+	}
+	if s.refuse == reader {
+		return errors.New("the row is refused")
 	}
 	return s.Store.EraseFromFeed(ctx, reader, author)
 }

@@ -2,6 +2,7 @@ package workflows
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -186,6 +187,7 @@ func (d *deletion) eraseFeeds(ctx workflow.Context) error {
 		return err
 	}
 	before := d.erased.Feeds
+	var failed twtr.Progress
 	for p := twtr.NewProgress(); len(p.Left) > 0; d.erased.Feeds = before + p.Done {
 		d.show(ctx, "cleaning feeds")
 		in := activities.EraseFeedsInput{Author: d.username, From: p, Budget: erasureBudget(p.Done)}
@@ -193,6 +195,12 @@ func (d *deletion) eraseFeeds(ctx workflow.Context) error {
 		if err := d.do(ctx, FeedsQueue, fmt.Sprintf("clean up to about %d feeds", in.Budget), feeds.EraseFeeds, in, &p); err != nil {
 			return err
 		}
+		failed = p
+	}
+	if failed.Failed > 0 {
+		// Not the next step, which removes the followers: these feeds could not be found again.
+		return temporal.NewApplicationError(fmt.Sprintf("the store refuses to clean %d feeds; the first are those of %s",
+			failed.Failed, strings.Join(failed.FailedReaders, ", ")), "refused")
 	}
 	return nil
 }

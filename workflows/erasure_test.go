@@ -257,3 +257,17 @@ func TestAFollowThatWasHalfWrittenWhenAUserIsRetiredLeavesNothing(t *testing.T) 
 		}
 	}
 }
+
+func TestAFeedThatCannotBeCleanedFailsTheErasureAndTheNextOneCleansIt(t *testing.T) {
+	e := newEnv(t)
+	e.settle()
+	e.store.refuse = "user-2"
+	e.ExecuteWorkflow(workflows.DeleteUser, workflows.DeleteUserInput{Username: "ann"})
+	require.ErrorContains(t, e.GetWorkflowError(), "the store refuses to clean 1 feeds; the first are those of user-2")
+	require.Empty(t, e.feedOf("user-1"), "all others are clean")
+	require.Equal(t, twtr.Conflict, twtr.ErrorCode(e.signUp(time.Now().Add(nameHold+time.Second))), "the name stays taken")
+	e.next()
+	e.store.refuse = ""
+	e.deleteAnn()
+	require.Empty(t, e.traces())
+}

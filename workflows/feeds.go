@@ -30,6 +30,8 @@ type fanOut struct {
 	step   func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future
 
 	done    int64
+	failed  int64    // feeds that the store refused to write
+	readers []string // the first of these
 	deleted bool
 	left    int // buckets
 }
@@ -77,6 +79,8 @@ func (f *fanOut) runBuckets(ctx workflow.Context, left []twtr.BucketCursor) (fai
 // add counts what a step did and, while others run, makes it visible.
 func (f *fanOut) add(ctx workflow.Context, r activities.DeliverResult) error {
 	f.done += r.Done
+	f.failed += r.Failed
+	f.readers = append(f.readers, r.FailedReaders[:min(len(r.FailedReaders), twtr.MaxFailedReaders-len(f.readers))]...)
 	f.deleted = f.deleted || r.Deleted
 	f.show(ctx)
 	if f.left == 0 {
@@ -86,7 +90,12 @@ func (f *fanOut) add(ctx workflow.Context, r activities.DeliverResult) error {
 }
 
 func (f *fanOut) show(ctx workflow.Context) {
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d feed items %s; %d of %d buckets of followers left", f.done, f.verb, f.left, twtr.FollowerBuckets))
+	failed := ""
+	if f.failed > 0 {
+		failed = fmt.Sprintf("; %d refused by the store, such as in the feed of %s", f.failed, f.readers[0])
+	}
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%d feed items %s%s; %d of %d buckets of followers left",
+		f.done, f.verb, failed, f.left, twtr.FollowerBuckets))
 }
 
 // options are those of a step. The first step of a tweet has priority over the bucket steps of other authors (1 is the highest

@@ -42,6 +42,9 @@ func (in PostTweetInput) StartOptions() client.StartWorkflowOptions {
 type DeliveryResult struct {
 	// Delivered counts the feed items that were written.
 	Delivered int64 `json:"delivered"`
+	// Failed counts the feeds that the store refused to write, and FailedReaders are some of them.
+	Failed        int64    `json:"failed,omitempty"`
+	FailedReaders []string `json:"failedReaders,omitempty"`
 	// Deleted says that the delivery stopped because the tweet was deleted.
 	Deleted bool `json:"deleted,omitempty"`
 }
@@ -62,16 +65,17 @@ func PostTweet(ctx workflow.Context, in PostTweetInput) (DeliveryResult, error) 
 	}
 	// Also if a deletion stopped the delivery: how many feeds it reached. The deletion's receipt exists already, and its state
 	// stays.
-	err := storeReceipt(ctx, in.Tweet, twtr.DeliveryComplete, f.done)
-	return DeliveryResult{Delivered: f.done, Deleted: f.deleted}, err
+	err := storeReceipt(ctx, in.Tweet, twtr.DeliveryComplete, f.done, f.failed)
+	return DeliveryResult{Delivered: f.done, Failed: f.failed, FailedReaders: f.readers, Deleted: f.deleted}, err
 }
 
-func storeReceipt(ctx workflow.Context, t twtr.Tweet, state twtr.DeliveryState, delivered int64) error {
+func storeReceipt(ctx workflow.Context, t twtr.Tweet, state twtr.DeliveryState, delivered, failed int64) error {
 	return short(ctx, tweets.StoreReceipt, twtr.Receipt{
 		TweetID:     t.ID,
 		Username:    t.Username,
 		State:       state,
 		Delivered:   delivered,
+		Failed:      failed,
 		CompletedAt: workflow.Now(ctx).UTC().Truncate(time.Millisecond),
 	}, nil)
 }
@@ -103,6 +107,9 @@ func (in DeleteTweetInput) Update() client.UpdateWorkflowOptions {
 type RetractionResult struct {
 	// Retracted counts the feeds that the tweet was removed from, also those that did not hold it.
 	Retracted int64 `json:"retracted"`
+	// Failed counts the feeds that the store refused to write, and FailedReaders are some of them. They may still have the tweet.
+	Failed        int64    `json:"failed,omitempty"`
+	FailedReaders []string `json:"failedReaders,omitempty"`
 }
 
 // DeleteTweet removes a tweet for good, and then from the feeds of its author's followers. A delivery that is still running
@@ -129,9 +136,9 @@ func DeleteTweet(ctx workflow.Context, in DeleteTweetInput) (RetractionResult, e
 	if err := f.run(ctx); err != nil {
 		return RetractionResult{}, err
 	}
-	if err := storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0); err != nil {
+	if err := storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0, f.failed); err != nil {
 		return RetractionResult{}, err
 	}
 	err = short(ctx, tweets.DeleteHistory, in.TweetID, nil)
-	return RetractionResult{Retracted: f.done}, cmp.Or(err, awaitHandlers(ctx))
+	return RetractionResult{Retracted: f.done, Failed: f.failed, FailedReaders: f.readers}, cmp.Or(err, awaitHandlers(ctx))
 }

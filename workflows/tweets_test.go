@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -102,4 +103,46 @@ func TestOnlyADeliveryOfSeveralStepsUpsertsItsProgress(t *testing.T) {
 	}).Return(nil)
 	require.Equal(t, workflows.DeliveryResult{Delivered: 20_022}, e.post(newTweet(t)))
 	require.Len(t, upserts, 3, "after the first step, and after each bucket but the last")
+}
+
+// The only follower: nothing but time tells whether the row is at fault or the store.
+func TestAFeedThatCannotBeWrittenIsInTheReceiptAndTheResult(t *testing.T) {
+	e := newEnv(t)
+	require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start}))
+	refuse := func(method string, _ int) error {
+		if method == "PutFeedItem" || method == "RetractFeedItem" {
+			return errors.New("the row is refused")
+		}
+		return nil
+	}
+	e.store.before = refuse
+	tweet := newTweet(t)
+	require.Equal(t, workflows.DeliveryResult{Failed: 1, FailedReaders: []string{"bob"}}, e.post(tweet))
+	require.Greater(t, e.Now().Sub(start), 5*time.Second, "it was tried for a while")
+	receipt, err := e.store.Receipt(t.Context(), tweet.ID)
+	require.NoError(t, err)
+	require.Equal(t, twtr.DeliveryComplete, receipt.State)
+	require.EqualValues(t, []int64{0, 1}, []int64{receipt.Delivered, receipt.Failed})
+
+	e.store.before = nil
+	audit := func(repair bool) (report twtr.Audit) {
+		e.next()
+		e.ExecuteWorkflow(workflows.AuditDelivery, workflows.AuditDeliveryInput{TweetID: tweet.ID, Repair: repair})
+		require.NoError(t, e.GetWorkflowResult(&report))
+		return report
+	}
+	require.Equal(t, twtr.Audit{Checked: 1, Missing: 1}, audit(false))
+	require.Equal(t, twtr.Audit{Checked: 1, Missing: 1}, audit(true))
+	require.Equal(t, twtr.Audit{Checked: 1}, audit(false))
+
+	e.next()
+	e.store.before = refuse
+	e.ExecuteWorkflow(workflows.DeleteTweet, workflows.DeleteTweetInput{TweetID: tweet.ID, Username: "ann"})
+	var result workflows.RetractionResult
+	require.NoError(t, e.GetWorkflowResult(&result))
+	require.Equal(t, workflows.RetractionResult{Failed: 1, FailedReaders: []string{"bob"}}, result)
+	receipt, err = e.store.Receipt(t.Context(), tweet.ID)
+	require.NoError(t, err)
+	require.Equal(t, twtr.DeliveryRetracted, receipt.State)
+	require.EqualValues(t, 1, receipt.Failed)
 }

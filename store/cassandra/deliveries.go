@@ -11,22 +11,23 @@ import (
 )
 
 const (
-	insertReceipt = `INSERT INTO deliveries (tweet_id, username, state, delivered, completed_at) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?`
-	selectReceipt = `SELECT username, state, delivered, completed_at FROM deliveries WHERE tweet_id = ?`
+	insertReceipt = `INSERT INTO deliveries (tweet_id, username, state, delivered, failed, completed_at) VALUES (?, ?, ?, ?, ?, ?)
+		USING TIMESTAMP ?`
+	selectReceipt = `SELECT username, state, delivered, failed, completed_at FROM deliveries WHERE tweet_id = ?`
 )
 
 // PutReceipt implements [twtr.DeliveryStore]. The write timestamp, the tweet's time and the stage, makes a later stage win,
 // column by column.
 func (s *Store) PutReceipt(ctx context.Context, r twtr.Receipt) error {
-	var delivered, completedAt any = gocql.UnsetValue, gocql.UnsetValue
+	var delivered, failed, completedAt any = gocql.UnsetValue, gocql.UnsetValue, gocql.UnsetValue
 	if r.State == twtr.DeliveryComplete {
 		delivered = r.Delivered
 	}
 	if r.State != twtr.DeliveryRetracting {
-		completedAt = r.CompletedAt
+		failed, completedAt = r.Failed, r.CompletedAt
 	}
 	at := twtr.TimeOf(r.TweetID).UnixMicro() + int64(r.State.Stage())
-	return s.exec(ctx, insertReceipt, gocql.UUID(r.TweetID), r.Username, string(r.State), delivered, completedAt, at)
+	return s.exec(ctx, insertReceipt, gocql.UUID(r.TweetID), r.Username, string(r.State), delivered, failed, completedAt, at)
 }
 
 // Receipt implements [twtr.DeliveryStore].
@@ -34,7 +35,8 @@ func (s *Store) Receipt(ctx context.Context, tweetID uuid.UUID) (twtr.Receipt, e
 	r := twtr.Receipt{TweetID: tweetID}
 	var state string
 	var completedAt time.Time
-	found, err := s.one(ctx, gocql.LocalQuorum, selectReceipt, []any{gocql.UUID(tweetID)}, &r.Username, &state, &r.Delivered, &completedAt)
+	found, err := s.one(ctx, gocql.LocalQuorum, selectReceipt, []any{gocql.UUID(tweetID)}, &r.Username, &state,
+		&r.Delivered, &r.Failed, &completedAt)
 	if err != nil {
 		return twtr.Receipt{}, err
 	}

@@ -20,13 +20,23 @@ const (
 			delivered = coalesce(excluded.delivered, delivered),
 			completed_at = iif(excluded.stage > stage, coalesce(excluded.completed_at, completed_at),
 				coalesce(completed_at, excluded.completed_at))`
-	selectReceipt = `SELECT username, state, coalesce(delivered, 0), completed_at FROM deliveries WHERE tweet_id = ?`
+	// No row means that no feed failed, as is nearly always so.
+	insertFailed = `INSERT INTO failed_deliveries (tweet_id, stage, feeds) SELECT ?, ?, ?
+		WHERE NOT EXISTS (SELECT * FROM deleted_tweets WHERE id = ? AND erased) ON CONFLICT DO NOTHING`
+	selectReceipt = `SELECT username, state, coalesce(delivered, 0), coalesce(feeds, 0), completed_at FROM deliveries
+		LEFT JOIN failed_deliveries ON failed_deliveries.tweet_id = deliveries.tweet_id AND failed_deliveries.stage = iif(deliveries.stage = ?, ?, ?)
+		WHERE deliveries.tweet_id = ?`
 )
 
 // PutReceipt implements [twtr.DeliveryStore].
 func (s *Store) PutReceipt(ctx context.Context, r twtr.Receipt) error {
 	delivered := sql.NullInt64{Int64: r.Delivered, Valid: r.State == twtr.DeliveryComplete}
 	completedAt := sql.NullInt64{Int64: r.CompletedAt.UnixMilli(), Valid: r.State != twtr.DeliveryRetracting}
+	if r.Failed > 0 { // first, so that a receipt never lacks it
+		if _, err := s.exec(ctx, insertFailed, r.TweetID[:], r.State.Stage(), r.Failed, r.TweetID[:]); err != nil {
+			return err
+		}
+	}
 	_, err := s.exec(ctx, upsertReceipt, r.TweetID[:], r.Username, r.State, r.State.Stage(), delivered, completedAt, r.TweetID[:])
 	return err
 }
@@ -35,7 +45,9 @@ func (s *Store) PutReceipt(ctx context.Context, r twtr.Receipt) error {
 func (s *Store) Receipt(ctx context.Context, tweetID uuid.UUID) (twtr.Receipt, error) {
 	r := twtr.Receipt{TweetID: tweetID}
 	var completedAt sql.NullInt64
-	err := s.read.QueryRowContext(ctx, selectReceipt, tweetID[:]).Scan(&r.Username, &r.State, &r.Delivered, &completedAt)
+	complete, retracted := twtr.DeliveryComplete.Stage(), twtr.DeliveryRetracted.Stage()
+	err := s.read.QueryRowContext(ctx, selectReceipt, retracted, retracted, complete, tweetID[:]).
+		Scan(&r.Username, &r.State, &r.Delivered, &r.Failed, &completedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return twtr.Receipt{}, twtr.Errorf(twtr.NotFound, "there is no receipt of tweet %s", tweetID)
 	}

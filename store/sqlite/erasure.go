@@ -15,6 +15,7 @@ const (
 	selectTweetIDs  = `SELECT id FROM tweets_by_user WHERE username = ? AND id < ? ORDER BY id DESC LIMIT ?`
 	markErased      = `UPDATE deleted_tweets SET erased = TRUE WHERE id = ?`
 	deleteReceipt   = `DELETE FROM deliveries WHERE tweet_id = ?`
+	deleteFailed    = `DELETE FROM failed_deliveries WHERE tweet_id = ?`
 	retractAllOf    = `UPDATE feed_items SET author = '', body = '', written_at = max(written_at, ?), retracted = TRUE WHERE username = ? AND author = ?`
 	deleteFollower  = `DELETE FROM followers WHERE username = ? AND bucket = ? AND follower = ?`
 	deleteFollowing = `DELETE FROM followings WHERE username = ? AND followee = ?`
@@ -53,7 +54,7 @@ func (s *Store) EraseTweets(ctx context.Context, username string, ids []uuid.UUI
 			if err := removeTweet(ctx, tx, username, id); err != nil {
 				return err
 			}
-			for _, statement := range []string{markErased, deleteReceipt} {
+			for _, statement := range []string{markErased, deleteReceipt, deleteFailed} {
 				if _, err := tx.ExecContext(ctx, statement, id[:]); err != nil {
 					return err
 				}

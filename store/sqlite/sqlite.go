@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/golang-migrate/migrate/v4/database/sqlite"
@@ -283,18 +284,18 @@ func mapError(ctx context.Context, err error) error {
 		return ctx.Err()
 	case isBusy(err):
 		return &twtr.Error{Code: twtr.Unavailable, Message: "the store is busy", Err: err}
+	case hasCode(err, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY):
+		return &twtr.Error{Code: twtr.Unavailable, Message: "the store cannot use its disk", Err: err}
 	}
 	return fmt.Errorf("sqlite: %w", err)
 }
 
 func isBusy(err error) bool {
+	return hasCode(err, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT)
+}
+
+// hasCode reports whether err is one of SQLite's, with one of those primary codes.
+func hasCode(err error, codes ...int) bool {
 	failure, ok := errors.AsType[*driver.Error](err)
-	if !ok {
-		return false
-	}
-	switch failure.Code() & 0xff { // the primary code
-	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_INTERRUPT:
-		return true
-	}
-	return false
+	return ok && slices.Contains(codes, failure.Code()&0xff)
 }

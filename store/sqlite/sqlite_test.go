@@ -149,7 +149,7 @@ func TestAFileOfAnEarlierTwtrIsRefusedAndLeftAsItIs(t *testing.T) {
 
 func TestMigrateStartsOverWhereAProcessDied(t *testing.T) {
 	path := migrated(t)
-	raw(t, path, `UPDATE schema_migrations SET dirty = TRUE`)
+	raw(t, path, `UPDATE schema_migrations SET version = 1, dirty = TRUE`)
 	raw(t, path, `DROP TABLE deliveries`)
 	_, err := sqlite.Open(t.Context(), path)
 	require.ErrorContains(t, err, "run `twtr migrate`")

@@ -13,7 +13,7 @@ import (
 var deliveryTests = []test{
 	{"a receipt moves through its states in order, in whatever order they come", func(t *testing.T, s twtr.Store) {
 		at := now()
-		for _, order := range [][]twtr.DeliveryState{
+		for i, order := range [][]twtr.DeliveryState{
 			{twtr.DeliveryComplete},
 			{twtr.DeliveryRetracting},
 			{twtr.DeliveryComplete, twtr.DeliveryRetracting},
@@ -25,6 +25,7 @@ var deliveryTests = []test{
 			{twtr.DeliveryRetracted, twtr.DeliveryComplete, twtr.DeliveryRetracting},
 			{twtr.DeliveryRetracted, twtr.DeliveryRetracting, twtr.DeliveryComplete, twtr.DeliveryComplete},
 		} {
+			failedAtLast := int64(i % 2) // also none, after some of the delivery
 			want := twtr.Receipt{TweetID: uuid.Must(uuid.NewV7()), Username: name()}
 			_, err := s.Receipt(t.Context(), want.TweetID)
 			requireCode(t, twtr.NotFound, err)
@@ -32,14 +33,14 @@ var deliveryTests = []test{
 				r := twtr.Receipt{TweetID: want.TweetID, Username: want.Username, State: state}
 				switch state {
 				case twtr.DeliveryComplete:
-					r.Delivered, r.CompletedAt = 12, at
+					r.Delivered, r.Failed, r.CompletedAt = 12, 3, at
 					want.Delivered = 12
 					if want.CompletedAt.IsZero() {
-						want.CompletedAt = at
+						want.Failed, want.CompletedAt = 3, at
 					}
 				case twtr.DeliveryRetracted:
-					r.CompletedAt = at.Add(time.Minute)
-					want.CompletedAt = r.CompletedAt
+					r.Failed, r.CompletedAt = failedAtLast, at.Add(time.Minute)
+					want.Failed, want.CompletedAt = r.Failed, r.CompletedAt
 				}
 				if state.Stage() > want.State.Stage() {
 					want.State = state
