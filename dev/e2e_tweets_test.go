@@ -18,6 +18,7 @@ type delivery struct {
 	TweetID     uuid.UUID `json:"tweetId"`
 	State       string    `json:"state"`
 	Delivered   int64     `json:"delivered"`
+	Failed      int64     `json:"failed"`
 	StartedAt   string    `json:"startedAt"`
 	CompletedAt *string   `json:"completedAt"`
 }
