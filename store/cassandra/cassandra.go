@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"strings"
 	"time"
 
@@ -294,25 +292,19 @@ func mapError(ctx context.Context, err error) error {
 	return fmt.Errorf("cassandra: %w", err)
 }
 
+// isUnavailable reports whether an error is an outage. What the server says tells; all else that the driver returns, often without a
+// type of its own, is about connections, except that it cannot encode or decode something.
 func isUnavailable(err error) bool {
 	if failure, ok := errors.AsType[gocql.RequestError](err); ok {
 		switch failure.Code() {
 		case gocql.ErrCodeServer, gocql.ErrCodeUnavailable, gocql.ErrCodeOverloaded, gocql.ErrCodeBootstrapping, gocql.ErrCodeTruncate,
 			gocql.ErrCodeWriteTimeout, gocql.ErrCodeReadTimeout, gocql.ErrCodeReadFailure, gocql.ErrCodeWriteFailure,
-			gocql.ErrCodeCASWriteUnknown, gocql.ErrCodeCDCWriteFailure:
+			gocql.ErrCodeCASWriteUnknown, gocql.ErrCodeCDCWriteFailure, gocql.ErrCodeUnauthorized:
 			return true
 		}
 		return false
 	}
-	for _, known := range []error{
-		gocql.ErrNoConnections, gocql.ErrTimeoutNoResponse, gocql.ErrConnectionClosed, gocql.ErrNoConnectionsStarted,
-		gocql.ErrUnavailable, gocql.ErrSessionClosed, gocql.ErrTooManyTimeouts, gocql.ErrNoStreams,
-		context.DeadlineExceeded, net.ErrClosed, io.EOF,
-	} {
-		if errors.Is(err, known) {
-			return true
-		}
-	}
-	_, network := errors.AsType[net.Error](err)
-	return network
+	_, encoding := errors.AsType[gocql.MarshalError](err)
+	_, decoding := errors.AsType[gocql.UnmarshalError](err)
+	return !encoding && !decoding && !errors.Is(err, gocql.ErrFrameTooBig)
 }
