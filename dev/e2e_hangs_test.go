@@ -229,3 +229,37 @@ func (e *everyCall) comesBack() {
 		}
 	}
 }
+
+// A client repeats what is answered 503. However often that is, the run holds few requests, and the server refuses the others.
+func TestRequestsDuringAnOutageDoNotMakeAHistoryLong(t *testing.T) {
+	s := newStack(t, "sqlite")
+	s.work()
+	s.signUp("ann")
+	bob := s.signUp("bob")
+	end := s.outage()()
+	for range 3 {
+		var wg sync.WaitGroup
+		for i := range 40 {
+			wg.Go(func() {
+				var a answer
+				if i%2 == 0 {
+					a = s.call("POST", "/follow", bob, map[string]string{"followingUsername": "ann"})
+				} else {
+					a = s.call("DELETE", "/follow/ann", bob, nil)
+				}
+				if a.Status != 503 {
+					t.Errorf("%d: %s", a.Status, a.Error)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	end()
+	const id = "follow/bob/ann"
+	s.eventually("it ends", func() bool { return s.completed(id) })
+	d, err := s.client.DescribeWorkflowExecution(t.Context(), id, "")
+	require.NoError(t, err)
+	length := d.GetWorkflowExecutionInfo().GetHistoryLength()
+	t.Logf("%d events", length)
+	require.Less(t, length, int64(200))
+}

@@ -53,10 +53,12 @@ func (e *env) next() {
 	if e.TestWorkflowEnvironment != nil {
 		now = e.Now()
 	}
-	e.TestWorkflowEnvironment = new(testsuite.WorkflowTestSuite).NewTestWorkflowEnvironment()
+	var suite testsuite.WorkflowTestSuite
+	suite.SetLogger(quiet)
+	e.TestWorkflowEnvironment = suite.NewTestWorkflowEnvironment()
 	e.SetStartTime(now)
 	e.SetTestTimeout(time.Minute)
-	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}}})
+	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}, &unlimited{}}})
 	e.RegisterActivity(activities.NewFeeds(e.store, activities.FeedsConfig{MaxItems: 1000}))
 	e.RegisterActivity(&activities.Followers{Store: e.store, Counts: e})
 	e.RegisterActivity(&activities.Tweets{Store: e.store, Deliveries: e.store, Erasure: e.store, Histories: e.histories})
