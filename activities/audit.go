@@ -246,7 +246,9 @@ func (a *Feeds) RebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audi
 			report.Missing++
 		}
 	}
-	if report.Extra, err = r.clear(ctx); err != nil || in.DryRun {
+	report.Extra, err = r.clear(ctx)
+	report.Failed = r.failed
+	if err != nil || in.DryRun {
 		return report, err
 	}
 	return report, a.feeds.TrimFeed(ctx, in.Reader, a.config.MaxItems)
@@ -262,6 +264,7 @@ type rebuild struct {
 	wanted   wanted
 	expected map[uuid.UUID]bool
 	checked  atomic.Int64
+	failed   int64 // items that the store refuses to correct
 }
 
 func (a *Feeds) newRebuild(ctx context.Context, in RebuildFeedInput) (*rebuild, error) {
@@ -293,7 +296,12 @@ func (r *rebuild) fill(ctx context.Context, author string) error {
 	if err != nil || r.DryRun || len(missing) == 0 {
 		return err
 	}
-	return r.feeds.PutFeedItems(ctx, r.Reader, missing, afterAll(f.At.Add(time.Microsecond), missing))
+	name := func(t twtr.Tweet) string { return itemName(t.ID, r.Reader) }
+	refused, err := accepted(ctx, missing, name, func(ctx context.Context, missing []twtr.Tweet) error {
+		return r.feeds.PutFeedItems(ctx, r.Reader, missing, afterAll(f.At.Add(time.Microsecond), missing))
+	})
+	r.failed += int64(len(refused))
+	return err
 }
 
 // missingOf reads the author's tweets, newest first, as far as they belong in the feed.
@@ -350,7 +358,10 @@ func (r *rebuild) clear(ctx context.Context) (extra int64, err error) {
 		if r.DryRun {
 			continue
 		}
-		if err := remove(ctx, item); err != nil {
+		if err := remove(ctx, item); isRefusal(err) {
+			r.failed++
+			logRefused(ctx, itemName(item.ID, r.Reader), err)
+		} else if err != nil {
 			return extra, err
 		}
 	}

@@ -168,6 +168,11 @@ func TestTweetsThatTheStoreRefusesAreMissingAfterABackfillAndTheOthersAreThere(t
 	report, err := run(a, a.RebuildFeed, activities.RebuildFeedInput{Reader: "bob", DryRun: true}, nil)
 	require.NoError(t, err)
 	require.Equal(t, twtr.Audit{Checked: 1, Missing: 1}, report)
+	other := newTweet(t, s) // so that the store refuses one row of two
+	report, err = run(a, a.RebuildFeed, activities.RebuildFeedInput{Reader: "bob"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Audit{Checked: 1, Missing: 2, Failed: 1}, report)
+	require.NoError(t, s.DeleteFeedItems(t.Context(), "bob", []uuid.UUID{other.ID}, time.Now().Add(time.Minute)))
 
 	s.tweets = []uuid.UUID{all[9]}
 	in.At = in.At.Add(time.Second)

@@ -329,3 +329,17 @@ func TestDataSurvivesClosing(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, tweet, got)
 }
+
+func TestAFullDiskIsAnOutage(t *testing.T) {
+	db, err := sql.Open("sqlite", filepath.Join(t.TempDir(), "full.db"))
+	require.NoError(t, err)
+	defer db.Close()
+	db.SetMaxOpenConns(1) // the limit is the connection's
+	_, err = db.Exec(`CREATE TABLE t (content BLOB); PRAGMA max_page_count = 3`)
+	require.NoError(t, err)
+	_, err = db.Exec(`INSERT INTO t VALUES (zeroblob(100000))`)
+	require.ErrorContains(t, err, "full")
+	require.Equal(t, twtr.Unavailable, twtr.ErrorCode(sqlite.MapError(t.Context(), err)))
+	_, err = db.Exec(`INSERT INTO t VALUES (1, 2)`)
+	require.Equal(t, twtr.Internal, twtr.ErrorCode(sqlite.MapError(t.Context(), err)))
+}
