@@ -122,7 +122,7 @@ func TestAFeedThatCannotBeWrittenIsInTheReceiptAndTheResult(t *testing.T) {
 	receipt, err := e.store.Receipt(t.Context(), tweet.ID)
 	require.NoError(t, err)
 	require.Equal(t, twtr.DeliveryComplete, receipt.State)
-	require.EqualValues(t, []int64{0, 1}, []int64{receipt.Delivered, receipt.Failed})
+	require.Equal(t, []int64{0, 1}, []int64{receipt.Delivered, receipt.Failed})
 
 	e.store.before = nil
 	audit := func(repair bool) (report twtr.Audit) {
