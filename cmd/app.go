@@ -18,6 +18,7 @@ import (
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/internal/codec"
 	"github.com/twtr-dev/twtr/internal/health"
 	"github.com/twtr-dev/twtr/internal/seal"
 	"github.com/twtr-dev/twtr/internal/telemetry"
@@ -34,10 +35,14 @@ type App struct {
 	temporal client.Client
 }
 
+func newApp(c Config, logs io.Writer) *App {
+	return &App{log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: c.LogLevel}))}
+}
+
 // Connect opens the store and connects to Temporal, at temporalAddr or, if that is empty, where the TEMPORAL_* settings
 // say. The log is written to logs, one JSON object per line.
 func Connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer) (*App, error) {
-	a := &App{log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: c.LogLevel}))}
+	a := newApp(c, logs)
 	var err error
 	if a.metrics, err = telemetry.New(); err != nil {
 		return nil, err
@@ -45,6 +50,13 @@ func Connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer)
 	options, err := temporalclient.Options(temporalAddr, a.log, a.metrics.Temporal())
 	if err != nil {
 		return nil, usageError{err}
+	}
+	payloads, err := codec.New(c.Codec.Keys...)
+	if err != nil {
+		return nil, err
+	}
+	if err := payloads.Install(&options); err != nil {
+		return nil, err
 	}
 	if a.store, err = c.Store.open(ctx); err != nil {
 		return nil, err
@@ -81,6 +93,15 @@ func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 	}
 	defer stop()
 	return a.serveHTTP(ctx, "API", c.Addr, handler)
+}
+
+// ServeCodec serves the codec of Temporal's payloads until ctx ends. It needs no connections.
+func (a *App) ServeCodec(ctx context.Context, c CodecConfig) error {
+	payloads, err := codec.New(c.Keys...)
+	if err != nil {
+		return err
+	}
+	return a.serveHTTP(ctx, "codec server", c.Addr, payloads.Handler(c.UIOrigins, c.Token))
 }
 
 // serveHTTP serves requests on an address until ctx ends, and then lets those in flight finish.
@@ -207,6 +228,21 @@ func workerCommand(s *Settings) *cobra.Command {
 				domains = workers.Domains()
 			}
 			return connected(c, config, func(a *App) error { return a.RunWorkers(c.Context(), config.Workers, domains...) })
+		},
+	}
+}
+
+func codecServerCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
+		Use:   "codec-server",
+		Short: "Decrypt payloads for the Temporal Web UI and CLI; whoever reaches it reads all workflows",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			config, err := s.Parse("temporal.codec_keys", "codec.addr")
+			if err != nil {
+				return err
+			}
+			return newApp(config, c.ErrOrStderr()).ServeCodec(c.Context(), config.Codec)
 		},
 	}
 }

@@ -249,6 +249,7 @@ func (a audit) progress(activity *workflow.PendingActivityInfo) string {
 		parts = append(parts, fmt.Sprintf("checked %s: %d missing, %d extra", a.units(checked.Checked), checked.Missing, checked.Extra))
 	}
 	if failure := activity.GetLastFailure(); failure != nil {
+		converter.DecodeCommonFailureAttributes(converter.GetDefaultDataConverter(), failure)
 		parts = append(parts, fmt.Sprintf("attempt %d failed: %s", activity.GetAttempt()-1, failure.GetMessage()))
 	}
 	return strings.Join(parts, "; ")

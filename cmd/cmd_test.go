@@ -54,7 +54,8 @@ func TestAProcessWithoutASecretRefusesToStartInOneLine(t *testing.T) {
 func TestASecretIsNoFlag(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, help, _ := twtr(t, "help")
-	for flag, key := range map[string]string{"auth-keys": "auth.keys", "seal-key": "seal.key", "cassandra-password": "cassandra.password"} {
+	for flag, key := range map[string]string{"auth-keys": "auth.keys", "seal-key": "seal.key", "cassandra-password": "cassandra.password",
+		"temporal-codec-keys": "temporal.codec_keys", "codec-token": "codec.token"} {
 		variable := "TWTR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 		want := "twtr: --" + flag + ": every user of the machine can list the flags of a process; set " + variable + ", or " + key + " in the settings file\n"
 		for _, args := range [][]string{{"api", "--" + flag, secret}, {"worker", "all", "--" + flag + "=" + secret}, {"--" + flag}} {
@@ -89,10 +90,14 @@ func TestAWrongSettingOrArgumentIsOneLineAndExitCode2(t *testing.T) {
 		"http.trusted_proxies must be addresses or networks like 10.0.0.0/8, not \"lb\"": {"generate", "--users", "1", "--http-trusted-proxies", "10.0.0.1,lb"},
 		"http.cors_origins must be origins like https://app.example.com, in lower case, without a path and a default port, or * alone, not \"https://a.example/\"": {
 			"api", "--http-addr", ":1", "--http-cors-origins", "https://b.example https://a.example/"},
-		"users.name_hold must be a time like 720h or 30m, of at least 1m0s, not \"30s\"":           {"config", "--users-name-hold", "30s"},
-		"http.addr must be host:port or :port, not \"3002\"":                                       {"healthcheck", "--http-addr", "3002"},
-		"log.level must be debug, info, warn or error, not \"loud\"":                               {"worker", "users", "--log-level", "loud"},
-		"worker.deployment_name and worker.build_id must be set together, or neither":              {"worker", "all", "--worker-build-id", "v1"},
+		"users.name_hold must be a time like 720h or 30m, of at least 1m0s, not \"30s\"":          {"config", "--users-name-hold", "30s"},
+		"http.addr must be host:port or :port, not \"3002\"":                                      {"healthcheck", "--http-addr", "3002"},
+		"log.level must be debug, info, warn or error, not \"loud\"":                              {"worker", "users", "--log-level", "loud"},
+		"worker.deployment_name and worker.build_id must be set together, or neither":             {"worker", "all", "--worker-build-id", "v1"},
+		"temporal.codec_keys is not set (TWTR_TEMPORAL_CODEC_KEYS): secrets of at least 32 bytes": {"codec-server"},
+		"codec.addr is an address that other machines may reach: set codec.token, too":            {"codec-server", "--codec-addr", ":8234"},
+		"codec.ui_origins must be origins like https://app.example.com, in lower case, without a path and a default port, not \"*\"": {
+			"codec-server", "--codec-ui-origins", "*"},
 		"worker.deployment_name must not contain . or :, unlike \"twtr.feeds\"":                    {"worker", "feeds", "--worker-build-id", "v1", "--worker-deployment-name", "twtr.feeds"},
 		"cassandra.tls must be true or false, not \"on\"":                                          {"migrate", "--cassandra-tls", "on"},
 		"cassandra.tls_ca must be a file: stat nowhere.pem: no such file or directory":             {"migrate", "--cassandra-tls", "true", "--cassandra-tls-ca", "nowhere.pem"},

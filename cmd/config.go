@@ -17,6 +17,7 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/internal/codec"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/workers"
 )
@@ -26,6 +27,7 @@ type Config struct {
 	Store    StoreConfig
 	API      APIConfig
 	Workers  WorkersConfig
+	Codec    CodecConfig
 	LogLevel slog.Level
 }
 
@@ -59,14 +61,22 @@ type WorkersConfig struct {
 	settings *Settings // to read FeedRowsPerSecond again
 }
 
+// CodecConfig configures the encryption of payloads in Temporal, and the codec server.
+type CodecConfig struct {
+	Keys      []string // empty: no encryption
+	Addr      string   // that the server listens on
+	UIOrigins []string // of web pages that may call it
+	Token     string   // that it requires; empty: none
+}
+
 // minFeedItems is the smallest feed: a follow puts so many tweets into it.
 const minFeedItems = twtr.BackfillTweets
 
 // minNameHold is how long the store may take for writes of a later user those of the one it erased.
 const minNameHold = time.Minute
 
-// minSealKey is the length of the shortest seal key, in bytes: as many as AES-256 takes.
-const minSealKey = 32
+// minSecret is the length of the shortest secret that encrypts, in bytes: as many as a key of the ciphers has.
+const minSecret = 32
 
 // Parse checks all settings and returns them typed. Those that are required must be set. Of several wrong settings it
 // reports the first one of the list.
@@ -98,6 +108,8 @@ func (c *Config) check() error {
 		return errors.New("cassandra.tls_ca, cassandra.tls_cert and cassandra.tls_key need cassandra.tls to be true")
 	case (version.DeploymentName == "") != (version.BuildID == ""):
 		return errors.New("worker.deployment_name and worker.build_id must be set together, or neither")
+	case c.Codec.Token == "" && !loopback(c.Codec.Addr):
+		return errors.New("codec.addr is an address that other machines may reach: set codec.token, too")
 	}
 	return nil
 }
@@ -198,17 +210,33 @@ func parseProxies(c *Config, value string) error {
 	return nil
 }
 
-// parseOrigins wants each origin as browsers write it (RFC 6454, 6.2), because it is compared with what they send.
+// loopback reports whether only this machine reaches the address; nothing listens on an empty one.
+func loopback(addr string) bool {
+	host, _, _ := net.SplitHostPort(addr)
+	ip, err := netip.ParseAddr(host)
+	return addr == "" || host == "localhost" || err == nil && ip.IsLoopback()
+}
+
 func parseOrigins(c *Config, value string) error {
 	c.API.Origins = words(value)
-	for _, origin := range c.API.Origins {
-		if origin == "*" && len(c.API.Origins) == 1 {
-			return nil
-		}
+	if slices.Equal(c.API.Origins, []string{"*"}) {
+		return nil
+	}
+	return checkOrigins(c.API.Origins, ", or * alone")
+}
+
+func parseUIOrigins(c *Config, value string) error {
+	c.Codec.UIOrigins = words(value)
+	return checkOrigins(c.Codec.UIOrigins, "")
+}
+
+// checkOrigins wants each origin as browsers write it (RFC 6454, 6.2), because it is compared with what they send.
+func checkOrigins(origins []string, or string) error {
+	for _, origin := range origins {
 		u, err := url.Parse(origin)
 		web := err == nil && (u.Scheme == "http" && u.Port() != "80" || u.Scheme == "https" && u.Port() != "443")
 		if !web || u.Hostname() == "" || origin != u.Scheme+"://"+strings.ToLower(u.Host) || strings.Contains(origin, "*") {
-			return fmt.Errorf("must be origins like https://app.example.com, in lower case, without a path and a default port, or * alone, not %q", origin)
+			return fmt.Errorf("must be origins like https://app.example.com, in lower case, without a path and a default port%s, not %q", or, origin)
 		}
 	}
 	return nil
@@ -230,15 +258,34 @@ func parseAuthKeys(c *Config, value string) error {
 
 func parseSealKeys(c *Config, value string) error {
 	keys := words(value)
+	c.API.SealKeys, c.Workers.SealKeys = keys, keys
+	return checkKeys(keys)
+}
+
+func parseCodecKeys(c *Config, value string) error {
+	c.Codec.Keys = words(value)
+	if len(c.Codec.Keys) > 1 && c.Codec.Keys[0] == codec.Plain {
+		return checkKeys(c.Codec.Keys[1:])
+	}
+	return checkKeys(c.Codec.Keys)
+}
+
+func checkKeys(keys []string) error {
 	for i, key := range keys {
-		if len(key) < minSealKey {
-			return fmt.Errorf("must be of keys with at least %d bytes each, not %d", minSealKey, len(key))
+		if len(key) < minSecret {
+			return fmt.Errorf("must be of keys with at least %d bytes each, not %d", minSecret, len(key))
 		}
 		if slices.Contains(keys[:i], key) {
 			return errors.New("has a key twice")
 		}
 	}
-	c.API.SealKeys, c.Workers.SealKeys = keys, keys
+	return nil
+}
+
+func parseCodecToken(c *Config, value string) error {
+	if c.Codec.Token = value; value != "" && len(value) < minSecret {
+		return fmt.Errorf("must have at least %d bytes, not %d", minSecret, len(value))
+	}
 	return nil
 }
 

@@ -23,11 +23,12 @@ import (
 	"golang.org/x/text/encoding/unicode"
 	"golang.org/x/text/transform"
 
+	"github.com/twtr-dev/twtr/internal/codec"
 	"github.com/twtr-dev/twtr/workers"
 )
 
-func replayCommand() *cobra.Command {
-	return withoutSettings(&cobra.Command{
+func replayCommand(s *Settings) *cobra.Command {
+	return &cobra.Command{
 		Use:   "replay FILE...|-",
 		Short: "Replay saved workflow histories with this build's workflows; exits 0 if all are deterministic",
 		Long: `Replay saved workflow histories with this build's workflows, and print for each whether it is deterministic and, if not,
@@ -36,9 +37,17 @@ why. A file, or standard input (-), holds one or more histories as JSON, as thes
   the Web UI's Download (Encoded)
   tctl workflow show --output_filename
   Temporal's HTTP API, .../workflows/ID/history
-It exits 0 if all are deterministic, and 1 otherwise.`,
+Encrypted ones need the setting temporal.codec_keys. It exits 0 if all are deterministic, and 1 otherwise.`,
 		Args: usageArgs(cobra.MinimumNArgs(1)),
 		RunE: func(c *cobra.Command, files []string) error {
+			config, err := s.Parse()
+			if err != nil {
+				return err
+			}
+			payloads, err := codec.New(config.Codec.Keys...)
+			if err != nil {
+				return err
+			}
 			all, failed := 0, 0
 			for _, file := range files {
 				name := file
@@ -49,7 +58,11 @@ It exits 0 if all are deterministic, and 1 otherwise.`,
 				for _, h := range histories {
 					all++
 					verdict := "deterministic"
-					if err := replay(h); err != nil {
+					err := payloads.DecodeAll(c.Context(), &history.History{Events: h})
+					if err == nil {
+						err = replay(h)
+					}
+					if err != nil {
 						failed++
 						verdict = "failed: " + oneLine(err)
 					}
@@ -66,7 +79,7 @@ It exits 0 if all are deterministic, and 1 otherwise.`,
 			}
 			return nil
 		},
-	})
+	}
 }
 
 // events are a workflow's history, or its beginning.

@@ -25,11 +25,15 @@ func TestSecretsAreTakenWithoutTheLineEndsOfTheirFiles(t *testing.T) {
 	one, two := "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210"
 	t.Setenv("TWTR_AUTH_KEYS", "new:"+one+"\r\nold:"+two+"\n")
 	t.Setenv("TWTR_SEAL_KEY", one+"\r\n"+two+"\n")
+	t.Setenv("TWTR_TEMPORAL_CODEC_KEYS", one+"\r\n"+two+"\n")
+	t.Setenv("TWTR_CODEC_TOKEN", two+"\n")
 	t.Setenv("TWTR_CASSANDRA_PASSWORD", " pass word\n")
 	_, c := parse(t)
 	require.Equal(t, []api.Key{{ID: "new", Secret: []byte(one)}, {ID: "old", Secret: []byte(two)}}, c.API.AuthKeys)
 	require.Equal(t, []string{one, two}, c.API.SealKeys)
 	require.Equal(t, []string{one, two}, c.Workers.SealKeys)
+	require.Equal(t, []string{one, two}, c.Codec.Keys)
+	require.Equal(t, two, c.Codec.Token)
 	require.Equal(t, " pass word", c.Store.Cassandra.Password)
 }
 
@@ -67,6 +71,24 @@ func TestAnOriginIsWrittenAsBrowsersWriteIt(t *testing.T) {
 	}
 }
 
+func TestPlainMayStandInPlaceOfTheFirstCodecKey(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, c := parse(t)
+	require.Empty(t, c.Codec.Keys, "off")
+	one := "0123456789abcdef0123456789abcdef"
+	t.Setenv("TWTR_TEMPORAL_CODEC_KEYS", "plain,"+one)
+	_, c = parse(t)
+	require.Equal(t, []string{"plain", one}, c.Codec.Keys)
+	for wrong, want := range map[string]string{
+		"plain":         "must be of keys with at least 32 bytes each, not 5",
+		one + ",plain":  "must be of keys with at least 32 bytes each, not 5",
+		"plain,plain":   "must be of keys with at least 32 bytes each, not 5",
+		one + "," + one: "has a key twice",
+	} {
+		require.EqualError(t, parseCodecKeys(&Config{}, wrong), want, wrong)
+	}
+}
+
 func TestEverySettingReachesTheConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
@@ -79,6 +101,8 @@ func TestEverySettingReachesTheConfiguration(t *testing.T) {
 			"cassandra.tls_cert": "/dev/null", "cassandra.tls_key": "/dev/null", "http.addr": ":1", "worker.addr": ":2",
 			"http.trusted_proxies": "10.0.0.0/8", "http.cors_origins": "https://app.example.com", "auth.keys": "k:0123456789abcdef0123456789abcdef",
 			"seal.key": "0123456789abcdef0123456789abcdef", "log.level": "debug", "users.name_hold": "1234h",
+			"temporal.codec_keys": "0123456789abcdef0123456789abcdef", "codec.token": "0123456789abcdef0123456789abcdef",
+			"codec.addr": ":3", "codec.ui_origins": "https://temporal.example.com",
 		}[row.key]
 		if value == "" {
 			value = "1234"
