@@ -95,9 +95,9 @@ func TestAWrongSettingOrArgumentIsOneLineAndExitCode2(t *testing.T) {
 		"log.level must be debug, info, warn or error, not \"loud\"":                              {"worker", "users", "--log-level", "loud"},
 		"worker.deployment_name and worker.build_id must be set together, or neither":             {"worker", "all", "--worker-build-id", "v1"},
 		"temporal.codec_keys is not set (TWTR_TEMPORAL_CODEC_KEYS): secrets of at least 32 bytes": {"codec-server"},
-		"codec.addr is an address that other machines may reach: set codec.token, too":            {"codec-server", "--codec-addr", ":8234"},
+		"codec.addr is an address that other machines may reach: set codec.token, too":            {"config", "--codec-addr", ":8234"},
 		"codec.ui_origins must be origins like https://app.example.com, in lower case, without a path and a default port, not \"*\"": {
-			"codec-server", "--codec-ui-origins", "*"},
+			"config", "--codec-ui-origins", "*"},
 		"worker.deployment_name must not contain . or :, unlike \"twtr.feeds\"":                    {"worker", "feeds", "--worker-build-id", "v1", "--worker-deployment-name", "twtr.feeds"},
 		"cassandra.tls must be true or false, not \"on\"":                                          {"migrate", "--cassandra-tls", "on"},
 		"cassandra.tls_ca must be a file: stat nowhere.pem: no such file or directory":             {"migrate", "--cassandra-tls", "true", "--cassandra-tls-ca", "nowhere.pem"},

@@ -48,7 +48,7 @@ var settings = []setting{
 	{key: "http.cors_origins", help: "origins of the web pages that may call the API from a browser, like https://app.example.com, comma separated, or * for all; empty: none", parse: parseOrigins},
 	{key: "auth.keys", help: "keys of access tokens, kid:secret, comma separated; the first signs, all verify; secrets of at least 32 bytes", secret: true, parse: parseAuthKeys},
 	{key: "seal.key", help: "secrets of at least 32 bytes that encrypt what is secret in workflows, comma separated; the first encrypts, all decrypt; the same in the API and the workers", secret: true, parse: parseSealKeys},
-	{key: "temporal.codec_keys", help: "secrets of at least 32 bytes that encrypt all payloads in Temporal, comma separated; the first encrypts, all decrypt; plain in place of the first encrypts nothing; the same in the API and the workers; empty: no encryption", secret: true, parse: parseCodecKeys},
+	{key: "temporal.codec_keys", help: "secrets of at least 32 bytes that encrypt all payloads in Temporal, comma separated; the first encrypts, or none if it is the word plain; all decrypt; empty: no encryption", secret: true, parse: parseCodecKeys},
 	{key: "codec.addr", def: "127.0.0.1:8234", help: "address the codec server listens on; one that other machines reach needs codec.token", parse: address(func(c *Config) *string { return &c.Codec.Addr })},
 	{key: "codec.ui_origins", help: "origins of the Temporal Web UI, like https://temporal.example.com, comma separated, whose pages may call the codec server; empty: none", parse: parseUIOrigins},
 	{key: "codec.token", help: "bearer token that the codec server requires, of at least 32 bytes; empty: none", secret: true, parse: parseCodecToken},

@@ -27,6 +27,12 @@ func browser(t *testing.T) string {
 	return ""
 }
 
+// browserFlags make it run without a screen, with a profile of its own.
+func browserFlags(t *testing.T) []string {
+	return []string{"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
+		"--disable-component-update", "--disable-sync", "--disable-quic", "--user-data-dir=" + t.TempDir()}
+}
+
 // site is a web page of an origin of its own.
 type site struct {
 	*httptest.Server
@@ -60,9 +66,7 @@ func newSite(t *testing.T) *site {
 
 // open has a browser open the page, and returns what the page reports.
 func (s *site) open(t *testing.T, api, token string) map[string]called {
-	command := exec.CommandContext(t.Context(), browser(t), "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-quic", "--remote-debugging-port=0",
-		"--user-data-dir="+t.TempDir(), s.URL+"/#"+url.PathEscape(api+" "+token))
+	command := exec.CommandContext(t.Context(), browser(t), append(browserFlags(t), "--remote-debugging-port=0", s.URL+"/#"+url.PathEscape(api+" "+token))...)
 	output := &buffer{}
 	command.Stdout, command.Stderr, command.WaitDelay = output, output, 10*time.Second
 	require.NoError(t, command.Start())

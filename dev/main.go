@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 				return err
 			}
 			defer logs.Close()
-			server, err := startTemporal(c.Context(), a, logs)
+			server, err := startTemporal(c.Context(), a, "", logs)
 			if err != nil {
 				return err
 			}
@@ -117,12 +117,13 @@ func makePrivate(dir string) error {
 	return nil
 }
 
-func startTemporal(ctx context.Context, a addresses, logs io.Writer) (*temporalserver.Server, error) {
+func startTemporal(ctx context.Context, a addresses, codec string, logs io.Writer) (*temporalserver.Server, error) {
 	return temporalserver.Start(ctx, temporalserver.Options{
-		Addr:   a.temporal,
-		UIAddr: a.ui,
-		File:   filepath.Join(dir, "temporal.db"),
-		Logger: slog.New(slog.NewJSONHandler(logs, nil)),
+		Addr:          a.temporal,
+		UIAddr:        a.ui,
+		CodecEndpoint: codec,
+		File:          filepath.Join(dir, "temporal.db"),
+		Logger:        slog.New(slog.NewJSONHandler(logs, nil)),
 	})
 }
 
@@ -142,6 +143,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows", "ratelimit.reads"} {
 		settings.SetDefault(key, "0")
 	}
+	settings.SetDefault("codec.ui_origins", "http://"+a.ui)
 	config, err := settings.Parse("http.addr")
 	if err != nil {
 		return err
@@ -155,7 +157,11 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 		}
 		return err
 	}
-	server, err := startTemporal(ctx, a, logs)
+	codec := ""
+	if len(config.Codec.Keys) > 0 {
+		codec = localURL(config.Codec.Addr)
+	}
+	server, err := startTemporal(ctx, a, codec, logs)
 	if err != nil {
 		return err
 	}
@@ -169,6 +175,9 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return app.RunWorkers(ctx, config.Workers, workers.Domains()...) })
 	g.Go(func() error { return app.ServeAPI(ctx, config.API) })
+	if codec != "" {
+		g.Go(func() error { return app.ServeCodec(ctx, config.Codec) })
+	}
 	g.Go(func() error {
 		url := localURL(config.API.Addr)
 		if healthy(ctx, url) {

@@ -87,3 +87,6 @@ func (s *stack) temporalHolds(text string) (holds bool) {
 	s.scanTemporal(s.temporalFile, func(_ string, value []byte) { holds = holds || bytes.Contains(value, []byte(text)) })
 	return holds
 }
+
+// encrypted reports whether the payloads in Temporal are.
+func (s *stack) encrypted() bool { return len(s.config.Codec.Keys) > 0 }

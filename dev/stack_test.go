@@ -29,6 +29,7 @@ import (
 	"github.com/twtr-dev/twtr/cmd"
 	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
+	"github.com/twtr-dev/twtr/internal/codec"
 	"github.com/twtr-dev/twtr/internal/telemetry"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/store/sqlite"
@@ -114,6 +115,7 @@ func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, wi
 	settings.SetDefault("auth.keys", authKeys)
 	settings.SetDefault("seal.key", sealKey)
 	require.NoError(t, flags.Parse(args))
+	require.NoError(t, settings.Read())
 	config, err := settings.Parse()
 	require.NoError(t, err)
 	s.config = config
@@ -125,7 +127,11 @@ func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, wi
 	t.Cleanup(func() { s.checkSecrets(s.temporalFile) }) // when the server has stopped
 	t.Cleanup(server.Stop)
 	s.server, s.temporal = server, server.Addr()
-	s.client, err = client.Dial(client.Options{HostPort: s.temporal, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	options := client.Options{HostPort: s.temporal, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	payloads, err := codec.New(config.Codec.Keys...)
+	require.NoError(t, err)
+	require.NoError(t, payloads.Install(&options))
+	s.client, err = client.Dial(options)
 	require.NoError(t, err)
 	t.Cleanup(s.client.Close)
 	s.app, err = cmd.Connect(t.Context(), config, server.Addr(), s.logs)

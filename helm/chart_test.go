@@ -211,6 +211,9 @@ func TestEveryVariableIsASettingAndEverySettingCanBeSet(t *testing.T) {
 		}
 	}
 	delete(settings, "TWTR_SQLITE_PATH") // pods have no disk for it
+	for _, variable := range []string{"TWTR_CODEC_ADDR", "TWTR_CODEC_UI_ORIGINS", "TWTR_CODEC_TOKEN"} {
+		delete(settings, variable) // no pod serves the codec
+	}
 	for variable := range settings {
 		require.True(t, set[variable], "no file in testdata sets %s: add its setting to settings in values.schema.json and to testdata/everything.yaml", variable)
 	}
@@ -240,6 +243,26 @@ func TestSecretsAreReferredToAndNeverCreated(t *testing.T) {
 			}
 		}
 	})
+}
+
+func TestTheAPIAndAllWorkersGetTheCodecKeysIfThereAreAny(t *testing.T) {
+	have := func(values string, args ...string) (have, all int) {
+		for _, p := range pods(ofKind(render(t, values, args...), "Deployment")) {
+			all++
+			for _, variable := range p.Spec.Containers[0].Env {
+				if variable.Name == "TWTR_TEMPORAL_CODEC_KEYS" {
+					have++
+					require.Equal(t, "twtr/codec-keys", variable.ValueFrom.SecretKeyRef.Name+"/"+variable.ValueFrom.SecretKeyRef.Key)
+				}
+			}
+		}
+		return have, all
+	}
+	none, _ := have("defaults")
+	require.Zero(t, none)
+	some, all := have("defaults", "--set", "temporal.codecKeys.existingSecret=twtr")
+	require.Equal(t, 5, all)
+	require.Equal(t, all, some)
 }
 
 func TestAnImagesNameIsOnlyThat(t *testing.T) {

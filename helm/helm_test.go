@@ -183,9 +183,12 @@ type pod struct {
 }
 
 type container struct {
-	Name, Image     string
-	Args            []string
-	Env             []struct{ Name, Value string }
+	Name, Image string
+	Args        []string
+	Env         []struct {
+		Name, Value string
+		ValueFrom   struct{ SecretKeyRef struct{ Name, Key string } }
+	}
 	Ports           []struct{ Name string }
 	Resources       struct{ Requests, Limits map[string]any }
 	SecurityContext struct {

@@ -101,9 +101,9 @@ func TestPodsHaveTheLabelsAndVariablesOfTheValues(t *testing.T) {
 	for _, p := range pods(ofKind(objects, "Deployment")) {
 		require.Equal(t, "1", p.Metadata.Labels["example.com/cost"], p.object)
 		require.NotContains(t, p.object.labels("spec.selector.matchLabels"), "example.com/cost", "a selector can't be changed")
-		require.Contains(t, fmt.Sprint(p.Spec.Containers[0].Env), "{HTTPS_PROXY http://proxy:3128}", p.object)
+		require.Contains(t, fmt.Sprint(p.Spec.Containers[0].Env), "{HTTPS_PROXY http://proxy:3128 ", p.object)
 	}
-	require.Contains(t, fmt.Sprint(pods(ofKind(objects, "Job"))[0].Spec.Containers[0].Env), "{HTTPS_PROXY http://proxy:3128}")
+	require.Contains(t, fmt.Sprint(pods(ofKind(objects, "Job"))[0].Spec.Containers[0].Env), "{HTTPS_PROXY http://proxy:3128 ")
 	for _, account := range ofKind(objects, "ServiceAccount") {
 		require.Equal(t, map[string]string{"example.com/role": "twtr"}, account.labels("metadata.annotations"), account)
 	}
@@ -111,7 +111,7 @@ func TestPodsHaveTheLabelsAndVariablesOfTheValues(t *testing.T) {
 
 func TestNamesThatYAMLTakesForNumbersStayText(t *testing.T) {
 	helm := tool(t, "HELM", "helm")
-	names := "auth.existingSecret,auth.key,seal.existingSecret,seal.key,temporal.apiKey.existingSecret,temporal.apiKey.key,temporal.namespace," +
+	names := "auth.existingSecret,auth.key,seal.existingSecret,seal.key,temporal.apiKey.existingSecret,temporal.apiKey.key,temporal.codecKeys.existingSecret,temporal.codecKeys.key,temporal.namespace," +
 		"temporal.tls.existingSecret,temporal.tls.ca,temporal.tls.cert,temporal.tls.key,temporal.tls.serverName,cassandra.existingSecret," +
 		"cassandra.usernameKey,cassandra.passwordKey,cassandra.datacenter,cassandra.bundled.storage,cassandra.bundled.storageClass," +
 		"pods.priorityClassName,pods.annotations.a,pods.labels.a,ingress.className,ingress.host,ingress.tls.existingSecret,image.tag," +

@@ -34,6 +34,9 @@ type Options struct {
 	// UIAddr is the host:port of the Web UI, e.g. 127.0.0.1:8233. Empty: no Web UI.
 	UIAddr string
 
+	// CodecEndpoint is the URL of a codec server, with which the Web UI shows encrypted payloads. Empty: none.
+	CodecEndpoint string
+
 	// File is the SQLite file of the workflows. The visibility records (what lists and counts of workflows read) are in a second file
 	// next to it: temporal-visibility.db for temporal.db. Both are created when missing, readable by their owner only; the directory
 	// must exist. One server at a time may use them. They stay open until the process ends, so a server that must start with empty
@@ -123,7 +126,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("%s: %w", theServer, err)
 	}
 	if ui != nil {
-		if err := s.startUI(ctx, ui, &heldUI, o.Namespace); err != nil {
+		if err := s.startUI(ctx, ui, &heldUI, o); err != nil {
 			s.Stop()
 			return nil, fmt.Errorf("%s: %w", theUI, err)
 		}
@@ -189,7 +192,7 @@ func (s *Server) awaitNamespace(ctx context.Context, namespace string) error {
 }
 
 // startUI must be called when the front end answers: the UI dials it at once, and would otherwise answer with errors for seconds.
-func (s *Server) startUI(ctx context.Context, addr *net.TCPAddr, held *ports, namespace string) error {
+func (s *Server) startUI(ctx context.Context, addr *net.TCPAddr, held *ports, o Options) error {
 	host := addr.IP.String()
 	if addr.IP.To4() == nil {
 		host = "[" + host + "]"
@@ -198,9 +201,10 @@ func (s *Server) startUI(ctx context.Context, addr *net.TCPAddr, held *ports, na
 		Host:                host,
 		Port:                addr.Port,
 		TemporalGRPCAddress: s.addr,
-		DefaultNamespace:    namespace,
+		DefaultNamespace:    o.Namespace,
 		EnableUI:            true,
 		CORS:                uiconfig.CORS{CookieInsecure: true}, // plain HTTP
+		Codec:               uiconfig.Codec{Endpoint: o.CodecEndpoint},
 		DisableNewsFetch:    true,
 		HideLogs:            true,
 	}))

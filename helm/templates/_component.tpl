@@ -194,6 +194,11 @@ spec:
         - {name: TEMPORAL_TLS_SERVER_CA_CERT_PATH, value: /etc/twtr/temporal/{{ $tls.ca }}}
         {{- end }}
         {{- include "twtr.secretEnv" (list "TWTR_SEAL_KEY" $root.Values.seal.existingSecret $root.Values.seal.key) | nindent 8 }}
+        {{- with $root.Values.temporal.codecKeys }}
+        {{- if .existingSecret }}
+        {{- include "twtr.secretEnv" (list "TWTR_TEMPORAL_CODEC_KEYS" .existingSecret .key) | nindent 8 }}
+        {{- end }}
+        {{- end }}
         {{- .env | nindent 8 }}
         {{- range $key, $value := $root.Values.settings }}
         - {name: TWTR_{{ $key | replace "." "_" | upper }}, value: {{ $value | toString | quote }}}
