@@ -101,13 +101,20 @@ func TestComposeTakesItsSecretsOnlyFromTheEnvironment(t *testing.T) {
 		require.ErrorContains(t, err, "make up makes one in .env")
 	}
 	secretive := regexp.MustCompile(`KEY|PASS|PWD|SECRET|TOKEN`)
-	for name, s := range load(t).Services {
+	project, err := compose(t, append(slices.Clone(secrets), "TWTR_TEMPORAL_CODEC_KEYS=the-codec-keys")...)
+	require.NoError(t, err)
+	encrypting := 0
+	for name, s := range project.Services {
 		for variable, value := range s.Environment {
+			if variable == "TWTR_TEMPORAL_CODEC_KEYS" {
+				encrypting++
+			}
 			if secretive.MatchString(variable) {
-				require.Regexp(t, `^the-(auth-keys|seal-key|password)$`, *value, "%s: %s", name, variable)
+				require.Regexp(t, `^the-(auth-keys|seal-key|codec-keys|password)$`, *value, "%s: %s", name, variable)
 			}
 		}
 	}
+	require.Equal(t, 1+len(workers.Domains()), encrypting, "the API and each worker")
 }
 
 func TestComposePinsItsImagesAndListensOnThisMachineOnly(t *testing.T) {
