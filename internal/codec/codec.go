@@ -30,7 +30,7 @@ const (
 	Encoding = "binary/encrypted"
 	// keyID is the metadata that names the key.
 	keyID = "encryption-key-id"
-	// Plain, in place of the first key, encrypts nothing: the other keys decrypt.
+	// Plain in place of the first key encrypts nothing: the other keys decrypt.
 	Plain = "plain"
 )
 
