@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/uuid"
@@ -20,6 +21,7 @@ import (
 	"go.temporal.io/api/proxy"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/converter"
 	sdklog "go.temporal.io/sdk/log"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -159,6 +161,17 @@ func TestWithACodecKeyNothingInTemporalsFilesIsReadable(t *testing.T) {
 		"there is no tweet", "feed items delivered"} {
 		require.False(t, bytes.Contains(content, []byte(text)), "the files of Temporal have %q", text)
 	}
+
+	// The codec server decrypts.
+	addr := freeAddr(t)
+	server := start(t, t.TempDir(), "twtr", []string{"TWTR_TEMPORAL_CODEC_KEYS=" + keyTwo + "," + keyOne}, "codec-server", "--codec-addr", addr)
+	remote := converter.NewRemotePayloadCodec(converter.RemotePayloadCodecOptions{Endpoint: "http://" + addr})
+	input := histories["AuditDelivery"][0].GetEvents()[0].GetWorkflowExecutionStartedEventAttributes().GetInput().GetPayloads()
+	s.eventually("the codec server decrypts", func() bool {
+		decoded, err := remote.Decode(input)
+		return err == nil && bytes.Contains(decoded[0].GetData(), []byte(`"tweetId"`))
+	})
+	server.stops(t, syscall.SIGTERM)
 
 	// Histories replay with the keys, and say without what is missing.
 	file := filepath.Join(t.TempDir(), "histories.json")

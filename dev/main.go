@@ -143,7 +143,6 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows", "ratelimit.reads"} {
 		settings.SetDefault(key, "0")
 	}
-	settings.SetDefault("codec.ui_origins", "http://"+a.ui)
 	config, err := settings.Parse("http.addr")
 	if err != nil {
 		return err
@@ -160,6 +159,10 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	codec := ""
 	if len(config.Codec.Keys) > 0 {
 		codec = localURL(config.Codec.Addr)
+		if len(config.Codec.UIOrigins) == 0 {
+			_, port, _ := net.SplitHostPort(a.ui) // the server checks it
+			config.Codec.UIOrigins = []string{localURL(a.ui), "http://localhost:" + port}
+		}
 	}
 	server, err := startTemporal(ctx, a, codec, logs)
 	if err != nil {

@@ -1,6 +1,9 @@
 package codec_test
 
 import (
+	"context"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -9,8 +12,13 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.temporal.io/api/common/v1"
 	"go.temporal.io/api/history/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
+	"go.temporal.io/sdk/log"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/twtr-dev/twtr/internal/codec"
@@ -125,6 +133,44 @@ func TestAHistoryDecodesInPlace(t *testing.T) {
 	require.ErrorContains(t, newCodec(t).DecodeAll(t.Context(), h), "temporal.codec_keys")
 	require.NoError(t, c.DecodeAll(t.Context(), h))
 	require.True(t, proto.Equal(input(payload(t, "hello")), h))
+}
+
+// server is a Temporal front end that is unavailable at first, and keeps the inputs that it gets.
+type server struct {
+	workflowservice.UnimplementedWorkflowServiceServer
+	inputs []*common.Payload
+}
+
+func (s *server) GetSystemInfo(context.Context, *workflowservice.GetSystemInfoRequest) (*workflowservice.GetSystemInfoResponse, error) {
+	return &workflowservice.GetSystemInfoResponse{}, nil
+}
+
+func (s *server) StartWorkflowExecution(_ context.Context, r *workflowservice.StartWorkflowExecutionRequest) (*workflowservice.StartWorkflowExecutionResponse, error) {
+	if s.inputs = append(s.inputs, r.GetInput().GetPayloads()...); len(s.inputs) < 3 {
+		return nil, status.Error(codes.Unavailable, "not yet")
+	}
+	return &workflowservice.StartWorkflowExecutionResponse{RunId: "1"}, nil
+}
+
+func TestARequestThatIsSentAgainIsEncryptedOnce(t *testing.T) {
+	c, front := newCodec(t, "a secret"), &server{}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	s := grpc.NewServer()
+	workflowservice.RegisterWorkflowServiceServer(s, front)
+	go func() { _ = s.Serve(listener) }()
+	t.Cleanup(s.Stop)
+	o := client.Options{HostPort: listener.Addr().String(), Logger: log.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	require.NoError(t, c.Install(&o))
+	temporal, err := client.NewLazyClient(o)
+	require.NoError(t, err)
+	t.Cleanup(temporal.Close)
+	_, err = temporal.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{TaskQueue: "tweets"}, "PostTweet", "hello")
+	require.NoError(t, err)
+	require.Len(t, front.inputs, 3)
+	for _, p := range front.inputs {
+		requireDecodes(t, c, p, "hello")
+	}
 }
 
 const (
