@@ -28,7 +28,7 @@ func TestWaitSaysInOneLineWhatItWaitsForAndWhyItGaveUp(t *testing.T) {
 	requireWait("the schema", ".twtr/twtr.db: run `twtr migrate`\n", "sqlite")
 	code, _, stderr := twtr(t, "migrate")
 	require.Equal(t, 0, code, stderr)
-	requireWait("Temporal", "no response from Temporal at 127.0.0.1:1 (TEMPORAL_ADDRESS): ", "sqlite")
+	requireWait("Temporal", "no response from Temporal at 127.0.0.1:1 (TEMPORAL_ADDRESS) without TLS: ", "sqlite")
 }
 
 // requireLine wants one line, which begins so.

@@ -7,6 +7,9 @@
 #   scripts/cassandra.sh pause|resume    freezes and thaws them, to simulate an outage
 #   scripts/cassandra.sh fetch           prints the directory of its Java archives
 #   TWTR_CASSANDRA_DIR                   the directory of data, logs and process ids (.twtr/cassandra)
+#   TWTR_CASSANDRA_NETWORK               the first three numbers of the nodes' addresses (127.0.0), so that others can run beside them
+#   TWTR_CASSANDRA_TLS                   clients must use TLS, with a certificate: the directory of ca.crt, and of keystore.pem with the
+#                                        nodes' key and certificate
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,13 +18,16 @@ DIR=$(realpath -m "${TWTR_CASSANDRA_DIR:-.twtr/cassandra}")
 # Outside the checkout, so that a new clone finds it.
 LIB=${XDG_CACHE_HOME:-$HOME/.cache}/twtr/cassandra-$VERSION
 CONTAINER=twtr-cassandra
+NETWORK=${TWTR_CASSANDRA_NETWORK:-127.0.0}
+TLS=${TWTR_CASSANDRA_TLS:+$(realpath "$TWTR_CASSANDRA_TLS")}
 
 die() {
   echo "cassandra.sh: $*" >&2
   exit 1
 }
 
-docker_engine() { command -v docker >/dev/null && docker info >/dev/null 2>&1; }
+# The container has the default network, and no TLS.
+docker_engine() { [ "$NETWORK$TLS" = 127.0.0 ] && command -v docker >/dev/null && docker info >/dev/null 2>&1; }
 docker_ours() { [ -n "$(docker ps -aq --filter "name=^$CONTAINER\$" 2>/dev/null)" ]; }
 
 # docker_run makes our container. An engine that is offline, or whose registry is blocked, has no image for it.
@@ -69,7 +75,7 @@ END
 }
 
 node() { # node NUMBER NODES
-  local address=127.0.0.$1 home=$DIR/node$1 heap=1G delay=0 package
+  local address=$NETWORK.$1 home=$DIR/node$1 heap=1G delay=0 package
   [ "$2" -eq 1 ] || heap=512M delay=3000
   mkdir -p "$home"
   cat >"$home/cassandra.yaml" <<END
@@ -86,10 +92,19 @@ hints_directory: $home/hints
 cdc_raw_directory: $home/cdc_raw
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
-    parameters: [{seeds: "127.0.0.1:7000"}]
+    parameters: [{seeds: "$NETWORK.1:7000"}]
 listen_address: $address
 rpc_address: $address
 endpoint_snitch: SimpleSnitch
+END
+  [ -z "$TLS" ] || cat >>"$home/cassandra.yaml" <<END
+client_encryption_options:
+  enabled: true
+  optional: false
+  require_client_auth: true
+  ssl_context_factory: {class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}
+  keystore: $TLS/keystore.pem
+  truststore: $TLS/ca.crt
 END
   cat >"$home/logback.xml" <<'END'
 <configuration><appender name="OUT" class="ch.qos.logback.core.ConsoleAppender"><encoder>
@@ -109,9 +124,11 @@ END
     flags+=(--add-opens "$package=ALL-UNNAMED")
   done
   # In its own session, so that a later Ctrl-C in this terminal does not stop it.
+  # nodetool reaches a node by JMX, on one address of the machine only.
+  [ "$NETWORK" != 127.0.0 ] || flags+=("-Dcassandra.jmx.local.port=$((7198 + $1))")
   setsid java "-Xms$heap" "-Xmx$heap" -XX:+UseG1GC -Djdk.attach.allowAttachSelf=true "${flags[@]}" \
     "-Dcassandra.config=file://$home/cassandra.yaml" "-Dlogback.configurationFile=$home/logback.xml" "-Dcassandra.storagedir=$home" \
-    -Dcassandra.skip_wait_for_gossip_to_settle=0 "-Dcassandra.ring_delay_ms=$delay" "-Dcassandra.jmx.local.port=$((7198 + $1))" \
+    -Dcassandra.skip_wait_for_gossip_to_settle=0 "-Dcassandra.ring_delay_ms=$delay" \
     "-javaagent:$(echo "$LIB"/jamm-*.jar)" -cp "$LIB/*" org.apache.cassandra.service.CassandraDaemon >"$home/log" 2>&1 </dev/null &
   local pid=$!
   echo "$pid" >"$home/pid"
@@ -137,8 +154,8 @@ start() {
   [ "$have" -eq 0 ] || [ "$have" -eq "$nodes" ] || die "$DIR has data of $have nodes: start $have, or remove the directory"
   if docker_engine && docker_ours; then
     docker start "$CONTAINER" >/dev/null
-  elif listens 127.0.0.1; then
-    die "127.0.0.1:9042 is already in use, and not by a Cassandra that this script started"
+  elif listens "$NETWORK.1"; then
+    die "$NETWORK.1:9042 is already in use, and not by a Cassandra that this script started"
   elif [ "$have" -eq 0 ] && [ "$nodes" -eq 1 ] && docker_engine && docker_run; then # what has data on Java stays there
     :
   else
@@ -150,7 +167,7 @@ start() {
     esac
     fetch
     for i in $(seq "$nodes"); do node "$i" "$nodes"; done
-    echo "Cassandra $VERSION is ready on 127.0.0.1:9042"
+    echo "Cassandra $VERSION is ready on $NETWORK.1:9042"
     return
   fi
   for _ in $(seq 240); do
@@ -211,7 +228,7 @@ fetch)
 pause) signal STOP pause ;;
 resume) signal CONT unpause ;;
 *)
-  sed -n 2,9p "$0"
+  sed -n 2,12p "$0"
   exit 2
   ;;
 esac

@@ -1,80 +1,31 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/twtr-dev/twtr/dev/internal/certificates"
 	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
 
-// authority signs certificates, all for servers and clients.
-type authority struct {
-	key         *ecdsa.PrivateKey
-	certificate *x509.Certificate
-}
-
-func newAuthority() (a authority, err error) {
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: "clustertest"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	a.key, a.certificate, err = sign(template, nil)
-	return a, err
-}
-
-// sign makes a key and a certificate for it, signed by that key itself if there is no authority.
-func sign(template *x509.Certificate, by *authority) (*ecdsa.PrivateKey, *x509.Certificate, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, nil, err
+// tlsSecret creates a Secret with the authority's certificate, and a key and a certificate for the names and addresses given.
+func (t *test) tlsSecret(ctx context.Context, ca certificates.Authority, k kubectl, name, address string, hosts ...string) error {
+	if address != "" {
+		hosts = append(hosts, address)
 	}
-	if by == nil {
-		by = &authority{key, template}
-	}
-	template.SerialNumber = big.NewInt(time.Now().UnixNano())
-	template.NotBefore, template.NotAfter = time.Now().Add(-time.Hour), time.Now().Add(24*time.Hour)
-	der, err := x509.CreateCertificate(rand.Reader, template, by.certificate, &key.PublicKey, by.key)
-	if err != nil {
-		return nil, nil, err
-	}
-	certificate, err := x509.ParseCertificate(der)
-	return key, certificate, err
-}
-
-// secret creates a Secret with the authority's certificate, and a key and a certificate for the names and addresses given.
-func (a *authority) secret(ctx context.Context, t *test, k kubectl, name, address string, names ...string) error {
-	template := &x509.Certificate{Subject: pkix.Name{CommonName: name}, DNSNames: names, KeyUsage: x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}}
-	if ip := net.ParseIP(address); ip != nil {
-		template.IPAddresses = []net.IP{ip}
-	}
-	key, certificate, err := sign(template, a)
+	certificate, key, err := ca.Issue(name, hosts...)
 	if err != nil {
 		return err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return err
-	}
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
-	certificatePEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw})
 	args := []string{"create", "secret", "generic", name, "--from-literal", "address=" + address}
 	for file, content := range map[string][]byte{
-		"ca.crt":       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw}),
-		"tls.crt":      certificatePEM,
-		"tls.key":      keyPEM,
-		"keystore.pem": bytes.Join([][]byte{keyPEM, certificatePEM}, nil),
+		"ca.crt": ca.PEM(), "tls.crt": certificate, "tls.key": key, "keystore.pem": slices.Concat(key, certificate),
 	} {
 		path := filepath.Join(t.dir, name+"-"+file)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
@@ -118,16 +69,16 @@ func (t *test) tls(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	ca, err := newAuthority()
+	ca, err := certificates.New("clustertest")
 	if err != nil {
 		return err
 	}
 	service := func(name string) string { return name + "." + tlsBackends + ".svc" }
 	for _, err := range []error{
-		ca.secret(ctx, t, backends, "temporal-tls", "", "temporal.internal", "temporal-frontend", service("temporal-frontend")),
-		ca.secret(ctx, t, backends, "cassandra-tls", address, service("cassandra")),
-		ca.secret(ctx, t, deployer, "temporal-client", "", "twtr"),
-		ca.secret(ctx, t, deployer, "cassandra-client", "", "twtr"),
+		t.tlsSecret(ctx, ca, backends, "temporal-tls", "", "temporal.internal", "temporal-frontend", service("temporal-frontend")),
+		t.tlsSecret(ctx, ca, backends, "cassandra-tls", address, service("cassandra")),
+		t.tlsSecret(ctx, ca, deployer, "temporal-client", "", "twtr"),
+		t.tlsSecret(ctx, ca, deployer, "cassandra-client", "", "twtr"),
 	} {
 		if err != nil {
 			return err

@@ -1,8 +1,11 @@
 package temporalserver
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"maps"
 	"net"
+	"os"
 	"time"
 
 	"go.temporal.io/server/common/cluster"
@@ -81,7 +84,7 @@ func withDynamicConfig(values map[string]any) dynamicconfig.StaticClient {
 }
 
 func serverOptions(
-	front *net.TCPAddr, inner [len(innerServices)]*net.TCPAddr, dbs databases, dynamic dynamicconfig.StaticClient, log *logger,
+	front *net.TCPAddr, inner [len(innerServices)]*net.TCPAddr, dbs databases, dynamic dynamicconfig.StaticClient, log *logger, secured *TLS,
 ) []temporal.ServerOption {
 	addr := reachable(front).String()
 	services := map[string]config.Service{
@@ -101,6 +104,7 @@ func serverOptions(
 		temporal.WithDynamicConfigClient(dynamic),
 		temporal.WithLogger(log),
 		temporal.WithConfig(&config.Config{
+			Global:       config.Global{TLS: secured.server()},
 			Services:     services,
 			PublicClient: config.PublicClient{HostPort: addr},
 			Persistence: config.Persistence{
@@ -127,5 +131,35 @@ func serverOptions(
 				Visibility: config.VisibilityArchivalNamespaceDefaults{State: disabled},
 			}},
 		}),
+	}
+}
+
+// client is the configuration of a client that uses the server's own certificate.
+func (t *TLS) client() (*tls.Config, error) {
+	authority, err := os.ReadFile(t.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(authority)
+	certificate, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots, Certificates: []tls.Certificate{certificate}}, nil
+}
+
+// server is that of the front end and its clients among the server's own services.
+func (t *TLS) server() config.RootTLS {
+	if t == nil {
+		return config.RootTLS{}
+	}
+	client := config.ClientTLS{RootCAFiles: []string{t.CAFile}}
+	return config.RootTLS{
+		Frontend: config.GroupTLS{
+			Server: config.ServerTLS{CertFile: t.CertFile, KeyFile: t.KeyFile, ClientCAFiles: []string{t.CAFile}, RequireClientAuth: true},
+			Client: client,
+		},
+		SystemWorker: config.WorkerTLS{CertFile: t.CertFile, KeyFile: t.KeyFile, Client: client},
 	}
 }

@@ -48,6 +48,9 @@ type Options struct {
 	// Empty: in memory, lost at Stop (though the memory is freed only when the process ends).
 	File string
 
+	// TLS makes the front end require TLS, and a certificate of its clients; not with a Web UI. Nil: neither.
+	TLS *TLS
+
 	// Namespace is created when missing, with a retention of a week. Empty: "default".
 	Namespace string
 
@@ -62,6 +65,15 @@ type Options struct {
 	// DynamicConfig replaces values of the server's dynamic configuration, by their names in Temporal's documentation; e.g. a test
 	// sets history.maxTotalUpdates to 20 to meet that limit soon.
 	DynamicConfig map[string]any
+}
+
+// TLS has the names of files in PEM.
+type TLS struct {
+	// CAFile has the authority that has signed the certificate, and those of clients.
+	CAFile string
+
+	// CertFile and KeyFile are the certificate for the host of [Options.Addr], and its key. The server is also its own client.
+	CertFile, KeyFile string
 }
 
 // The subject of an error.
@@ -118,10 +130,10 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{addr: reachable(front).String(), log: newLogger(o.Logger, o.LogLevel)}
 	held.release()
-	if err := s.startTemporal(serverOptions(front, inner, dbs, withDynamicConfig(o.DynamicConfig), s.log)); err != nil {
+	if err := s.startTemporal(serverOptions(front, inner, dbs, withDynamicConfig(o.DynamicConfig), s.log, o.TLS)); err != nil {
 		return nil, fmt.Errorf("%s: %w", theServer, err)
 	}
-	if err := s.awaitNamespace(ctx, o.Namespace); err != nil {
+	if err := s.awaitNamespace(ctx, o); err != nil {
 		s.Stop()
 		return nil, fmt.Errorf("%s: %w", theServer, err)
 	}
@@ -172,10 +184,18 @@ func (s *Server) startTemporal(options []temporal.ServerOption) error {
 	return <-result
 }
 
-func (s *Server) awaitNamespace(ctx context.Context, namespace string) error {
+func (s *Server) awaitNamespace(ctx context.Context, o Options) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	c, err := client.NewLazyClient(client.Options{HostPort: s.addr, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
+	namespace := o.Namespace
+	options := client.Options{HostPort: s.addr, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))}
+	if o.TLS != nil {
+		var err error
+		if options.ConnectionOptions.TLS, err = o.TLS.client(); err != nil {
+			return err
+		}
+	}
+	c, err := client.NewLazyClient(options)
 	if err != nil {
 		return err
 	}

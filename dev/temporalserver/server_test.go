@@ -228,7 +228,7 @@ func TestAPortTakenAtTheLastMomentIsAnError(t *testing.T) {
 	require.NoError(t, err)
 
 	s := &Server{log: newLogger(nil, nil)}
-	err = s.startTemporal(serverOptions(taken, [len(innerServices)]*net.TCPAddr{free, free, free}, dbs, dynamicConfig, s.log))
+	err = s.startTemporal(serverOptions(taken, [len(innerServices)]*net.TCPAddr{free, free, free}, dbs, dynamicConfig, s.log, nil))
 	require.ErrorContains(t, err, taken.String()+": bind: address already in use")
 }
 

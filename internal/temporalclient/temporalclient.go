@@ -84,9 +84,23 @@ func Describe(options client.Options) string {
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("no response from Temporal at %s (TEMPORAL_ADDRESS): %w", cmp.Or(options.HostPort, client.DefaultHostPort), err)
+		return nil, fmt.Errorf("no response from Temporal at %s (TEMPORAL_ADDRESS) %s: %w", cmp.Or(options.HostPort, client.DefaultHostPort), security(options), err)
 	}
 	return c, nil
+}
+
+// security says how the options connect: a server that wants TLS, or another client certificate, may close the connection without a
+// reason.
+func security(options client.Options) string {
+	tls := options.ConnectionOptions.TLS
+	switch {
+	case tls != nil && (len(tls.Certificates) > 0 || tls.GetClientCertificate != nil):
+		return "with TLS and a client certificate"
+	case tls != nil || options.Credentials != nil:
+		return "with TLS, without a client certificate"
+	default:
+		return "without TLS"
+	}
 }
 
 func namespace(options client.Options) string {

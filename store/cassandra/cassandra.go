@@ -155,7 +155,7 @@ func (c Config) open(ctx context.Context, cluster *gocql.ClusterConfig) (*gocql.
 	if err == nil {
 		return session, nil
 	}
-	err = fmt.Errorf("cassandra does not answer at %s (cassandra.hosts): %w", strings.Join(c.Hosts, ", "), err)
+	err = fmt.Errorf("cassandra does not answer at %s (cassandra.hosts) %s: %w", strings.Join(c.Hosts, ", "), c.TLS.describe(), err)
 	if cluster.Keyspace == "" {
 		return nil, err
 	}

@@ -48,6 +48,19 @@ func (c TLSConfig) config() (*tls.Config, error) {
 	return config, nil
 }
 
+// describe says how the driver connects: a node that wants TLS, or another client certificate, may close the connection without a
+// reason.
+func (c TLSConfig) describe() string {
+	switch {
+	case !c.Enabled:
+		return "without TLS"
+	case c.CertFile == "":
+		return "with TLS, without a client certificate"
+	default:
+		return "with TLS and a client certificate"
+	}
+}
+
 func verifyChain(roots *x509.CertPool, certificates []*x509.Certificate) error {
 	if len(certificates) == 0 {
 		return errors.New("the server sent no certificate")
