@@ -106,19 +106,11 @@ func (a *App) ServeCodec(ctx context.Context, c CodecConfig) error {
 
 // serveHTTP serves requests on an address until ctx ends, and then lets those in flight finish.
 func (a *App) serveHTTP(ctx context.Context, server, addr string, handler http.Handler) error {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	listener, err := listen(ctx, addr, maxConnections)
 	if err != nil {
 		return fmt.Errorf("%s: %w", server, err)
 	}
-	s := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      25 * time.Second, // longer than a request's two timeouts, 10 s for its body and 5 s for its processing
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
-	}
+	s := a.httpServer(handler)
 	a.log.InfoContext(ctx, "listening", "server", server, "addr", listener.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
