@@ -63,7 +63,7 @@ func TestAListOfAnUnknownUserIs404(t *testing.T) {
 
 func TestAProfileHasTheCountsOfFollowersAndFollowings(t *testing.T) {
 	store := &fakeStore{
-		users:     map[string]twtr.User{"ann": {Username: "ann", DisplayName: "Ann", CreatedAt: time.Date(2026, 11, 24, 2, 54, 31, 120e6, time.UTC)}},
+		users:     map[string]twtr.User{"ann": {Username: "ann", DisplayName: "Ann", Email: "ann@example.com", CreatedAt: time.Date(2026, 11, 24, 2, 54, 31, 120e6, time.UTC)}},
 		followers: map[string][]string{"bob": {"ann"}, "eve": {"ann"}, "joe": {"bob"}},
 		counts:    []twtr.FollowerCount{{Bucket: 0, Count: 3}, {Bucket: 9, Count: 4}},
 	}

@@ -67,6 +67,7 @@ func TestClientsThatAreSlowOrGoneAreDisconnected(t *testing.T) {
 			in := bufio.NewReader(c)
 			response, err := http.ReadResponse(in, nil)
 			require.NoError(t, err)
+			defer response.Body.Close()
 			_, err = io.Copy(io.Discard, response.Body)
 			require.NoError(t, err)
 			_, _ = in.ReadByte()
