@@ -203,14 +203,19 @@ func (r *Report) checkEdges(ops []history.Op, final history.Final) {
 	}
 	at := history.End(ops)
 	for _, p := range slices.SortedFunc(maps.Keys(pairs), pair.compare) {
+		// Nothing runs any more between the two reads, so both have to be right.
+		fits := func(value string) (string, bool) {
+			follows := value == following
+			return value, (followings[p] == follows || !has(final.Followings, p.reader)) && (followers[p] == follows || !has(final.Followers, p.author))
+		}
 		read := history.Op{User: p.reader, Target: p.author, Outcome: history.Acknowledged, Call: at, Return: at}
 		if has(final.Followings, p.reader) {
 			read.Kind, read.Found = finalFollowings, followings[p]
-			edges.add(p, read, reads, isEdge(read.Found))
+			edges.add(p, read, reads, fits)
 		}
 		if has(final.Followers, p.author) {
 			read.Kind, read.Found = finalFollowers, followers[p]
-			edges.add(p, read, reads, isEdge(read.Found))
+			edges.add(p, read, reads, fits)
 		}
 		if found := contradiction(edges.calls[p]); found != nil {
 			r.find(NotLinearizable, found, "no order of the calls explains whether %s follows %s", p.reader, p.author)
@@ -222,10 +227,10 @@ func (r *Report) checkEdges(ops []history.Op, final history.Final) {
 func (r *Report) checkNames(ops []history.Op, final history.Final) {
 	var names registers[string]
 	for _, op := range ops {
-		password := "password " + op.Secret
+		password := passwordOf(op.Secret)
 		switch {
 		case op.Kind == history.SignUp && op.Possible():
-			names.add(op.User, op, claims, func(value string) (string, bool) { return password, value == "" || value == password })
+			names.add(op.User, op, claims, claim(op.Secret))
 		case op.Kind == history.LogIn && op.Known():
 			names.add(op.User, op, reads, func(value string) (string, bool) { return value, value == password })
 		case op.Kind == history.SignUp && op.Code == http.StatusConflict,
@@ -247,6 +252,15 @@ func (r *Report) checkNames(ops []history.Op, final history.Final) {
 			r.find(NotLinearizable, found, "no order of the calls explains whether %s is a user, and with which password", name)
 		}
 	}
+}
+
+// passwordOf is the value of a name that was taken with that secret; that of one that was not is empty.
+func passwordOf(secret string) string { return "password " + secret }
+
+// claim is a sign-up. Repeated with the same password it logs in.
+func claim(secret string) func(string) (string, bool) {
+	password := passwordOf(secret)
+	return func(value string) (string, bool) { return password, value == "" || value == password }
 }
 
 func isUser(found bool) func(string) (string, bool) {

@@ -51,7 +51,8 @@ func (o Op) String() string {
 	switch o.Kind {
 	case Feed, Tweets:
 		fmt.Fprintf(&s, " [%s]", strings.Join(o.Tweets, " "))
-	case Edge, Profile:
+	case SignUp, LogIn, Refresh, Post, Delete, Follow, Unfollow:
+	default:
 		fmt.Fprintf(&s, " found=%t", o.Found)
 	}
 	if o.Message != "" {
@@ -65,9 +66,6 @@ func (o Op) Known() bool { return o.Outcome == Acknowledged }
 
 // Possible reports whether the call had its effect, or may have it.
 func (o Op) Possible() bool { return o.Outcome != Refused }
-
-// Before reports whether the call had returned when the other one was made.
-func (o Op) Before(other Op) bool { return o.Return < other.Call }
 
 // End is a time after all calls.
 func End(ops []Op) (end time.Duration) {
