@@ -283,6 +283,16 @@ func TestEachViolationIsFoundAndNothingElse(t *testing.T) {
 			violate: func(s *state) { s.ops[len(s.ops)-1] = refused(401, at(40, refresh)) },
 			find:    []string{"missing: lost session: a refresh of a session of ann was refused"},
 		},
+		"a session is lost although it was not the oldest of too many": {
+			both: func(s *state) {
+				for i := range maxSessions {
+					call(s, at(20+2*i, history.Op{Kind: history.LogIn, User: "ann", Secret: "1", Session: fmt.Sprint(i)}))
+				}
+				call(s, refused(401, at(400, history.Op{Kind: history.Refresh, User: "ann"})))
+			},
+			violate: func(s *state) { s.ops = slices.Delete(s.ops, 20, 21) },
+			find:    []string{"missing: lost session: a refresh of a session of ann was refused"},
+		},
 		"a profile shows too few": {
 			violate: func(s *state) { s.final.Counts["ann"] = history.Counts{} },
 			find:    []string{"missing: the profile of ann shows 0 followers, and the list has 1"},
