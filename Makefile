@@ -31,6 +31,10 @@ fuzz: ## fuzz the parsers of requests: cursors, tokens, bodies; 30 s each
 fuzz-api: ## test the API against its OpenAPI description with schemathesis (needs Python)
 	@scripts/fuzz-api.sh
 
+.PHONY: chaos
+chaos: ## break one part after the other under load, and check that nothing is lost: SEED=n, MINUTES=n (20), STORE=cassandra or sqlite
+	GOWORK=off go -C dev run ./chaos -seed $(or $(SEED),0) -for $(or $(MINUTES),20)m -store $(or $(STORE),cassandra) -plot '$(abspath $(PLOT))'
+
 .PHONY: bench
 bench: ## benchmark against the raw store and Temporal; writes bench/ (STORE=cassandra or sqlite, ONLY=regexp)
 	@STORE='$(STORE)' ONLY='$(ONLY)' scripts/bench.sh

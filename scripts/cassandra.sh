@@ -2,12 +2,13 @@
 # A real Cassandra 5.0 for development: with Docker if an engine is available and has or gets the image, otherwise on Java, from
 # Maven Central.
 #   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (several: on Java); returns when they are ready;
-#                                        default: as many as have data, or one
+#                                        default: as many as have data, or one; starts those that do not run
 #   scripts/cassandra.sh stop|status     the nodes that start started; keeps the data
 #   scripts/cassandra.sh pause|resume    freezes and thaws them, to simulate an outage
 #   scripts/cassandra.sh fetch           prints the directory of its Java archives
 #   TWTR_CASSANDRA_DIR                   the directory of data, logs and process ids (.twtr/cassandra)
 #   TWTR_CASSANDRA_NETWORK               the first three numbers of the nodes' addresses (127.0.0), so that others can run beside them
+#   TWTR_CASSANDRA_CLIENTS               those of the addresses that the nodes tell clients to connect to, as of proxies (the same)
 #   TWTR_CASSANDRA_TLS                   clients must use TLS, with a certificate: the directory of ca.crt, and of keystore.pem with the
 #                                        nodes' key and certificate
 set -euo pipefail
@@ -43,10 +44,10 @@ docker_run() {
 
 listens() { (exec 3<>"/dev/tcp/$1/9042") 2>/dev/null; }
 
-# pids prints the process ids of our running nodes.
+# pids prints the process ids of our running nodes, or of one: its number.
 pids() {
   local file pid
-  for file in "$DIR"/node*/pid; do
+  for file in "$DIR"/node${1:-*}/pid; do
     [ -f "$file" ] || continue
     pid=$(<"$file")
     # Process ids are reused: our process has our directory in its command line.
@@ -76,15 +77,17 @@ END
 
 node() { # node NUMBER NODES
   local address=$NETWORK.$1 home=$DIR/node$1 heap=1G delay=0 package
-  [ "$2" -eq 1 ] || heap=512M delay=3000
+  # Of what is synced periodically, Cassandra's default, a node that is killed loses the last tenth of a second. Where several nodes may
+  # be killed at once, a write must be on the disk before it is acknowledged.
+  local sync=$'commitlog_sync: periodic\ncommitlog_sync_period: 10000ms'
+  [ "$2" -eq 1 ] || heap=512M delay=3000 sync='commitlog_sync: batch'
   mkdir -p "$home"
   cat >"$home/cassandra.yaml" <<END
 cluster_name: twtr
 num_tokens: 16
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
 auto_bootstrap: false
-commitlog_sync: periodic
-commitlog_sync_period: 10000ms
+$sync
 data_file_directories: [$home/data]
 commitlog_directory: $home/commitlog
 saved_caches_directory: $home/saved_caches
@@ -92,9 +95,11 @@ hints_directory: $home/hints
 cdc_raw_directory: $home/cdc_raw
 seed_provider:
   - class_name: org.apache.cassandra.locator.SimpleSeedProvider
-    parameters: [{seeds: "$NETWORK.1:7000"}]
+    # All of them: a node that is no seed ends if it finds none, as when all start again at once.
+    parameters: [{seeds: "$(seq -s , -f "$NETWORK.%g:7000" "$2")"}]
 listen_address: $address
 rpc_address: $address
+broadcast_rpc_address: ${TWTR_CASSANDRA_CLIENTS:-$NETWORK}.$1
 endpoint_snitch: SimpleSnitch
 END
   [ -z "$TLS" ] || cat >>"$home/cassandra.yaml" <<END
@@ -130,11 +135,15 @@ END
     "-Dcassandra.config=file://$home/cassandra.yaml" "-Dlogback.configurationFile=$home/logback.xml" "-Dcassandra.storagedir=$home" \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 "-Dcassandra.ring_delay_ms=$delay" \
     "-javaagent:$(echo "$LIB"/jamm-*.jar)" -cp "$LIB/*" org.apache.cassandra.service.CassandraDaemon >"$home/log" 2>&1 </dev/null &
-  local pid=$!
-  echo "$pid" >"$home/pid"
+  echo $! >"$home/pid"
+}
+
+# ready NUMBER waits until that node takes connections.
+ready() {
+  local home=$DIR/node$1
   for _ in $(seq 240); do
-    listens "$address" && return
-    kill -0 "$pid" 2>/dev/null || break
+    listens "$NETWORK.$1" && return
+    kill -0 "$(<"$home/pid")" 2>/dev/null || break
     sleep 0.5
   done
   tail -n 5 "$home/log" >&2
@@ -142,19 +151,19 @@ END
 }
 
 start() {
-  local have nodes java
-  if [ -n "$(pids)" ]; then
-    echo "already running"
-    return
-  fi
+  local have nodes java i
   have=$(find "$DIR" -maxdepth 1 -name 'node[1-3]' 2>/dev/null | wc -l) || true # none yet
   nodes=${1:-$((have > 0 ? have : 1))}
   case $nodes in 1 | 2 | 3) ;; *) die "1 to 3 nodes, not $nodes" ;; esac
+  if [ "$(pids | wc -l)" -ge "$nodes" ]; then
+    echo "already running"
+    return
+  fi
   # Fewer nodes than before would wait for the others, a minute for each change of the schema.
   [ "$have" -eq 0 ] || [ "$have" -eq "$nodes" ] || die "$DIR has data of $have nodes: start $have, or remove the directory"
   if docker_engine && docker_ours; then
     docker start "$CONTAINER" >/dev/null
-  elif listens "$NETWORK.1"; then
+  elif [ -z "$(pids 1)" ] && listens "$NETWORK.1"; then
     die "$NETWORK.1:9042 is already in use, and not by a Cassandra that this script started"
   elif [ "$have" -eq 0 ] && [ "$nodes" -eq 1 ] && docker_engine && docker_run; then # what has data on Java stays there
     :
@@ -166,7 +175,11 @@ start() {
     *) die "needs a Docker engine, or Java 17 and Maven: this is Java $java" ;;
     esac
     fetch
-    for i in $(seq "$nodes"); do node "$i" "$nodes"; done
+    for i in $(seq "$nodes"); do
+      [ -n "$(pids "$i")" ] || node "$i" "$nodes"
+      [ "$have" -gt 0 ] || ready "$i" # new ones join one after the other
+    done
+    for i in $(seq "$nodes"); do ready "$i"; done
     echo "Cassandra $VERSION is ready on $NETWORK.1:9042"
     return
   fi
@@ -228,7 +241,7 @@ fetch)
 pause) signal STOP pause ;;
 resume) signal CONT unpause ;;
 *)
-  sed -n 2,12p "$0"
+  sed -n 2,13p "$0"
   exit 2
   ;;
 esac

@@ -2,21 +2,20 @@
 // at its end.
 //
 // What it expects, and where that is promised:
-//   - A post that returned is durable, and two of one key are one tweet (api/openapi.yaml). A deletion that returned is for good. A
-//     404 to a deletion after one of unknown outcome means that the tweet is deleted.
+//   - A post that returned is durable, and two of one key are one tweet (api/openapi.yaml). A deletion that returned is for good; a 404
+//     to a deletion after one of unknown outcome means that the tweet is deleted.
 //   - A feed has, of each user whom its reader follows, the newest [twtr.BackfillTweets] and all since the follow, unless newer ones
 //     fill it; nothing deleted, and nothing of others (docs/operations.md, audits). It may lag during the run.
-//   - A follow or unfollow that returned is durable, and one of unknown outcome takes effect once, at any later time, or never.
-//     Requests for one pair take effect one by one, and reads see the latest: both go to quorums, and a newer change has a later
-//     time (workflows/followers.go). No weaker promise is documented, so a pair is a linearizable register.
+//   - A follow or unfollow that returned is durable, and one of unknown outcome takes effect once, at any later time, or never. Requests
+//     for one pair take effect one by one, and reads see the latest: both go to quorums, and a newer change has a later time
+//     (workflows/followers.go). No weaker promise is documented, so a pair is a linearizable register.
 //   - A name has one password from its first sign-up on (api/openapi.yaml): a linearizable register, too.
-//   - A session can be refreshed, and repeating a refresh within 30 s is safe (api/openapi.yaml).
+//   - A session can be refreshed, and repeating a refresh within two minutes is safe (api/openapi.yaml).
 //
 // A user, or a follow, from before the run needs an acknowledged call in the history.
 package check
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -174,7 +173,7 @@ func (r *Report) checkCounts(final history.Final) {
 	}
 }
 
-func byCall(a, b history.Op) int { return cmp.Compare(a.Call, b.Call) }
+func byCall(a, b history.Op) int { return int(a.Call - b.Call) }
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/twtr-dev/twtr/dev/chaos/history"
 )
 
-// example is a run in which bob follows ann, of whose three tweets one is deleted, and cid follows nobody any more.
+// a run in which bob follows ann, who has posted two tweets with one deleted, and cid follows nobody any more.
 func example() ([]history.Op, history.Final) {
 	return []history.Op{
 			at(1, history.Op{Kind: history.SignUp, User: "ann", Secret: "1"}),
@@ -239,16 +239,14 @@ func TestEachViolationIsFoundAndNothingElse(t *testing.T) {
 		"somebody follows a user without a call": {
 			violate: func(s *state) {
 				s.final.Followings["ann"], s.final.Followers["bob"] = []string{"bob"}, []string{"ann"}
-				both := history.Counts{Followers: 1, Followings: 1}
-				s.final.Counts["ann"], s.final.Counts["bob"] = both, both
+				s.final.Counts["ann"], s.final.Counts["bob"] = history.Counts{Followers: 1, Followings: 1}, history.Counts{Followers: 1, Followings: 1}
 			},
 			find: []string{"not linearizable: no order of the calls explains whether ann follows bob"},
 		},
 		"a name is taken twice": {
 			both: func(s *state) {
 				call(s, refused(409, at(20, history.Op{Kind: history.SignUp, User: "ann", Secret: "2"})),
-					at(22, history.Op{Kind: history.SignUp, User: "ann", Secret: "1"}),
-					at(24, history.Op{Kind: history.LogIn, User: "ann", Secret: "1"}),
+					at(22, history.Op{Kind: history.SignUp, User: "ann", Secret: "1"}), at(24, history.Op{Kind: history.LogIn, User: "ann", Secret: "1"}),
 					refused(422, at(26, history.Op{Kind: history.LogIn, User: "ann", Secret: "2"})),
 					unknown(at(2, history.Op{Kind: history.SignUp, User: "ann", Secret: "3"})))
 			},
@@ -279,18 +277,8 @@ func TestEachViolationIsFoundAndNothingElse(t *testing.T) {
 			find:    []string{"missing: lost session: a refresh of a session of ann was refused"},
 		},
 		"a session is lost although its refresh was repeated in time": {
-			both:    func(s *state) { call(s, unknown(at(20, refresh)), refused(401, at(60, refresh))) },
+			both:    func(s *state) { call(s, unknown(at(20, refresh)), refused(401, at(150, refresh))) },
 			violate: func(s *state) { s.ops[len(s.ops)-1] = refused(401, at(40, refresh)) },
-			find:    []string{"missing: lost session: a refresh of a session of ann was refused"},
-		},
-		"a session is lost although it was not the oldest of too many": {
-			both: func(s *state) {
-				for i := range maxSessions {
-					call(s, at(20+2*i, history.Op{Kind: history.LogIn, User: "ann", Secret: "1", Session: fmt.Sprint(i)}))
-				}
-				call(s, refused(401, at(400, history.Op{Kind: history.Refresh, User: "ann"})))
-			},
-			violate: func(s *state) { s.ops = slices.Delete(s.ops, 20, 21) },
 			find:    []string{"missing: lost session: a refresh of a session of ann was refused"},
 		},
 		"a profile shows too few": {
@@ -334,7 +322,7 @@ func sentences(r Report) (all []string) {
 func TestAFeedMustHaveTheNewestHundredOfAnAuthorAndAllSinceTheFollow(t *testing.T) {
 	ops, final := example()
 	ops = slices.DeleteFunc(ops, func(op history.Op) bool {
-		return op.Kind != history.SignUp && op.User != "bob"
+		return op.Kind == history.Post || op.Kind == history.Delete || op.Kind == history.Unfollow || op.User == "cid" && op.Kind == history.Follow
 	})
 	var ids []string
 	for i := range 150 {

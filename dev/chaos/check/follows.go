@@ -24,8 +24,7 @@ type followings struct {
 }
 
 func newFollowings(ops []history.Op, final history.Final) followings {
-	f := followings{atEnd: followingsOf(final), ever: map[string]map[string]bool{},
-		steady: map[pair]history.Op{}, ops: map[pair][]history.Op{}}
+	f := followings{atEnd: followingsOf(final), ever: map[string]map[string]bool{}, steady: map[pair]history.Op{}, ops: map[pair][]history.Op{}}
 	for p := range followersOf(final) {
 		if !has(final.Followings, p.reader) {
 			f.atEnd[p] = true
@@ -50,8 +49,8 @@ func newFollowings(ops []history.Op, final history.Final) followings {
 	}
 	for p, calls := range f.ops {
 		for _, op := range calls {
-			last, ever := unfollowed[p]
-			if op.Kind != history.Follow || !op.Known() || ever && op.Call <= last {
+			last, any := unfollowed[p]
+			if op.Kind != history.Follow || !op.Known() || any && op.Call <= last {
 				continue
 			}
 			if first, ok := f.steady[p]; !ok || op.Return < first.Return {

@@ -61,8 +61,7 @@ func (r *Report) checkListRead(read history.Op, t *tweets) {
 		posted := len(one.posts) > 0 && one.posted < read.Call
 		if posted && !one.mayBeDeleted(read.Return) && !slices.Contains(page, one.id) && !one.staleMissing {
 			one.staleMissing = true
-			r.find(Missing, append(one.calls(), read),
-				"the list of %s lacked the tweet %s, whose post had returned", read.Target, one.id)
+			r.find(Missing, append(one.calls(), read), "the list of %s lacked the tweet %s, whose post had returned", read.Target, one.id)
 		}
 	}
 }
@@ -101,8 +100,7 @@ func (r *Report) checkUnexplained(t *tweets) {
 				unclear = unclear[1:]
 				continue
 			}
-			r.find(Extra, append(one.calls(), t.unclear[author]...),
-				"the list of %s had the tweet %s, which no post of theirs can have made", author, one.id)
+			r.find(Extra, append(one.calls(), t.unclear[author]...), "the list of %s had the tweet %s, which no post of theirs can have made", author, one.id)
 		}
 	}
 }
@@ -145,8 +143,8 @@ func (r *Report) checkItem(reader, id string, t *tweets, f followings) {
 	case !one.inList && !one.lost:
 		r.find(Extra, one.calls(), "the feed of %s has the tweet %s, which is not in the list of %s", reader, id, one.author)
 	case !f.atEnd[pair{reader, one.author}]:
-		r.find(Extra, append(one.calls(), f.ops[pair{reader, one.author}]...),
-			"the feed of %s has the tweet %s of %s, whom they do not follow", reader, id, one.author)
+		r.find(Extra, append(one.calls(), f.ops[pair{reader, one.author}]...), "the feed of %s has the tweet %s of %s, whom they do not follow",
+			reader, id, one.author)
 	}
 }
 

@@ -460,15 +460,6 @@ func TestManyUnknownOutcomesAreJudgedQuickly(t *testing.T) {
 	found := Run(ops, final)
 	require.Equal(t, 1, found.NotLinearizable)
 	require.Len(t, found.Findings[0].Ops, len(ops), "no smaller prefix contradicts")
-
-	ops = nil
-	for i := range each {
-		ops = append(ops, unknown(at(i, history.Op{Kind: history.SignUp, User: "ann", Secret: "1"})))
-	}
-	for i, found := range []bool{false, true, false} {
-		ops = append(ops, at(100+2*i, history.Op{Kind: history.Profile, Target: "ann", Found: found}))
-	}
-	require.Equal(t, 1, Run(ops, history.Final{}).NotLinearizable)
 }
 
 func TestAHistoryThatWasWrittenCanBeRead(t *testing.T) {

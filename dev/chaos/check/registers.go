@@ -1,7 +1,6 @@
 package check
 
 import (
-	"cmp"
 	"maps"
 	"math"
 	"net/http"
@@ -106,36 +105,37 @@ func linearizable(known, pending []call) bool {
 // contradiction returns the smallest prefix of a register's history that no order explains, or nil. A prefix ends with the return of
 // a call; writes that have not returned by then may have taken effect.
 func contradiction(calls []call) []history.Op {
-	var known, unknown []call
+	var known []call
 	for _, c := range calls {
 		if c.Known() || c.class == reads {
 			known = append(known, c)
-		} else {
-			unknown = append(unknown, c)
 		}
 	}
-	slices.SortStableFunc(known, func(a, b call) int { return cmp.Compare(a.Return, b.Return) })
-	explained := func(n int) bool { return linearizable(known[:n], pending(known, unknown, n)) }
-	if len(known) == 0 || explained(len(known)) {
+	slices.SortStableFunc(known, func(a, b call) int { return int(a.Return - b.Return) })
+	pending := func(n int) (writes []call) {
+		end := known[n-1].Return
+		for _, c := range known[n:] {
+			if c.class != reads && c.Call <= end {
+				writes = append(writes, c)
+			}
+		}
+		for _, c := range calls {
+			if !c.Known() && c.class != reads && c.Call <= end {
+				writes = append(writes, c)
+			}
+		}
+		slices.SortStableFunc(writes, func(a, b call) int { return byCall(a.Op, b.Op) })
+		return writes
+	}
+	if len(known) == 0 || linearizable(known, pending(len(known))) {
 		return nil
 	}
-	n := 1 + sort.Search(len(known)-1, func(i int) bool { return !explained(i + 1) })
+	n := 1 + sort.Search(len(known)-1, func(i int) bool { return !linearizable(known[:i+1], pending(i+1)) })
 	var ops []history.Op
-	for _, c := range slices.Concat(known[:n], pending(known, unknown, n)) {
+	for _, c := range append(slices.Clone(known[:n]), pending(n)...) {
 		ops = append(ops, c.Op)
 	}
 	return ops
-}
-
-// pending returns the writes whose outcome is not known when the n-th of the known calls returns.
-func pending(known, unknown []call, n int) (writes []call) {
-	for _, c := range slices.Concat(known[n:], unknown) {
-		if c.class != reads && c.Call <= known[n-1].Return {
-			writes = append(writes, c)
-		}
-	}
-	slices.SortStableFunc(writes, func(a, b call) int { return byCall(a.Op, b.Op) })
-	return writes
 }
 
 // registers collects the calls of each register.
@@ -206,8 +206,7 @@ func (r *Report) checkEdges(ops []history.Op, final history.Final) {
 		// Nothing runs any more between the two reads, so both have to be right.
 		fits := func(value string) (string, bool) {
 			follows := value == following
-			return value, (followings[p] == follows || !has(final.Followings, p.reader)) &&
-				(followers[p] == follows || !has(final.Followers, p.author))
+			return value, (followings[p] == follows || !has(final.Followings, p.reader)) && (followers[p] == follows || !has(final.Followers, p.author))
 		}
 		read := history.Op{User: p.reader, Target: p.author, Outcome: history.Acknowledged, Call: at, Return: at}
 		if has(final.Followings, p.reader) {
@@ -247,8 +246,7 @@ func (r *Report) checkNames(ops []history.Op, final history.Final) {
 	}
 	at := history.End(ops)
 	for _, name := range names.keys {
-		read := history.Op{Kind: finalProfile, Target: name, Found: has(final.Counts, name), Outcome: history.Acknowledged,
-			Call: at, Return: at}
+		read := history.Op{Kind: finalProfile, Target: name, Found: has(final.Counts, name), Outcome: history.Acknowledged, Call: at, Return: at}
 		names.add(name, read, reads, isUser(read.Found))
 		if found := contradiction(names.calls[name]); found != nil {
 			r.find(NotLinearizable, found, "no order of the calls explains whether %s is a user, and with which password", name)

@@ -8,7 +8,7 @@ import (
 
 const (
 	// refreshGrace is how long a spent refresh token can be repeated.
-	refreshGrace = 30 * time.Second
+	refreshGrace = 2 * time.Minute
 	// maxSessions is how many sessions a user can have: one more log-in ends the oldest.
 	maxSessions = 100
 )

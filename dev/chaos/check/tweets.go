@@ -62,8 +62,8 @@ func newTweets(r *Report, ops []history.Op, final history.Final) *tweets {
 			t.sight(op.Tweets, op.Target, op.Return)
 		}
 	}
-	for _, author := range sorted(final.Tweets) {
-		t.sight(final.Tweets[author], author, history.End(ops))
+	for author, ids := range final.Tweets {
+		t.sight(ids, author, history.End(ops))
 	}
 	for _, op := range ops {
 		if op.Kind == history.Delete && op.Possible() {

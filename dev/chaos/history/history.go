@@ -38,7 +38,7 @@ type Op struct {
 	Target  string        `json:"target,omitempty"`  // whom to follow, or whose list is read
 	Tweet   string        `json:"tweet,omitempty"`   // the ID that was returned by a post, or that is deleted
 	Key     string        `json:"key,omitempty"`     // the Idempotency-Key of a post; calls of one user with one key are one post
-	Session string        `json:"session,omitempty"` // the session that was begun, or refreshed, if User has several
+	Session string        `json:"session,omitempty"` // which session a sign-up or a log-in began, or a refresh is of, if User has several
 	Secret  string        `json:"secret,omitempty"`  // which password a sign-up or a log-in used: a number, not the password
 	Tweets  []string      `json:"tweets,omitempty"`  // the IDs that a read returned, newest first
 	Found   bool          `json:"found,omitempty"`   // Edge: User follows Target; Profile: there is such a user

@@ -43,6 +43,11 @@ func (p *Proxy) Reset(after time.Duration) error {
 	return p.add("reset_peer", fmt.Sprintf(`{"timeout": %d}`, after.Milliseconds()), downstream)
 }
 
+// Tear closes each connection when the server has sent so many bytes, in the middle of an answer.
+func (p *Proxy) Tear(after int) error {
+	return p.add("limit_data", fmt.Sprintf(`{"bytes": %d}`, after), downstream)
+}
+
 // Cut closes all connections and refuses new ones.
 func (p *Proxy) Cut() { p.proxy.Stop() }
 

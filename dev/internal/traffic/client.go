@@ -148,19 +148,28 @@ func (c *Client) Tweets(ctx context.Context, name string) (ids []string, err err
 	return c.tweets(ctx, "/users/"+name+"/tweets", "")
 }
 
-// tweets reads all pages of a list.
-func (c *Client) tweets(ctx context.Context, path, token string) (ids []string, err error) {
+// Names returns all users of a list at path, in its order.
+func (c *Client) Names(ctx context.Context, path, token string) (names []string, err error) {
+	return pages(ctx, c, path, token, func(user struct{ Username string }) string { return user.Username })
+}
+
+func (c *Client) tweets(ctx context.Context, path, token string) ([]string, error) {
+	return pages(ctx, c, path, token, func(tweet struct{ ID string }) string { return tweet.ID })
+}
+
+// pages reads all pages of a list.
+func pages[T any](ctx context.Context, c *Client, path, token string, name func(T) string) (all []string, err error) {
 	for next := path + "?limit=100"; ; {
-		var page []struct{ ID string }
+		var page []T
 		a, err := c.call(ctx, http.MethodGet, next, Bearer(token), nil, &page)
 		if err != nil {
 			return nil, err
 		}
-		for _, tweet := range page {
-			ids = append(ids, tweet.ID)
+		for _, entry := range page {
+			all = append(all, name(entry))
 		}
 		if a.NextCursor == "" {
-			return ids, nil
+			return all, nil
 		}
 		next = path + "?limit=100&cursor=" + url.QueryEscape(a.NextCursor)
 	}

@@ -1,0 +1,192 @@
+//go:build linux
+
+// Command chaos runs the whole system on this machine, lets clients use it while one part after the other fails, and checks that what
+// the clients were told is true. The order of the faults depends on the seed only. `make chaos` runs it; see docs/reliability.md.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/twtr-dev/twtr/dev/chaos/check"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "chaos:", err)
+		os.Exit(1)
+	}
+}
+
+// options are those of a run.
+type options struct {
+	seed      uint64
+	length    time.Duration
+	followers int
+	rows      int    // per second
+	engine    string // cassandra or sqlite
+	only      string // faults whose names contain it
+	broken    string // safeguard to take away
+	root      string // of the repository
+	dir       string // for everything that the run leaves
+	plot      string // file
+}
+
+func run(ctx context.Context, args []string, out io.Writer) (err error) {
+	var o options
+	flags := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	flags.Uint64Var(&o.seed, "seed", 0, "of the faults and the clients; 0: a random one")
+	flags.DurationVar(&o.length, "for", 20*time.Minute, "how long faults strike")
+	flags.IntVar(&o.followers, "followers", 10_000, "of the user whose tweets are always being delivered")
+	flags.IntVar(&o.rows, "rows", 500, "feed items per second that each worker writes, so that a delivery takes a while; 0: no limit")
+	flags.StringVar(&o.engine, "store", "cassandra", "cassandra or sqlite")
+	flags.StringVar(&o.only, "only", "", "only the faults whose names contain this")
+	flags.StringVar(&o.broken, "break", "", "take a safeguard away, to see that the check finds it: "+strings.Join(slices.Sorted(maps.Keys(breaks)), ", "))
+	flags.StringVar(&o.root, "root", "..", "of the repository")
+	flags.StringVar(&o.dir, "dir", "", "for logs, data and the history, which a run without findings removes; default: a temporary one")
+	flags.StringVar(&o.plot, "plot", "", "file for a picture (SVG)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if o.seed == 0 {
+		o.seed = rand.Uint64N(1_000_000) + 1
+	}
+	if o.root, err = filepath.Abs(o.root); err != nil {
+		return err
+	}
+	if o.dir == "" {
+		if o.dir, err = os.MkdirTemp("", "twtr-chaos"); err != nil {
+			return err
+		}
+	} else if o.dir, err = filepath.Abs(o.dir); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(o.dir, 0o700); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "seed %d, %s for %v; everything is in %s\n", o.seed, o.engine, o.length, o.dir)
+	if err := o.run(ctx, out); err != nil {
+		return fmt.Errorf("seed %d: %w (logs, data and history are in %s)", o.seed, err, o.dir)
+	}
+	return os.RemoveAll(o.dir)
+}
+
+func (o options) run(ctx context.Context, out io.Writer) (err error) {
+	programs, err := build(ctx, o.root, o.dir, o.broken)
+	if err != nil {
+		return err
+	}
+	s := &system{dir: o.dir, programs: programs, engine: o.engine}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	if err := s.start(ctx, o.rows); err != nil {
+		return err
+	}
+	recorder, err := newRecorder(o.dir)
+	if err != nil {
+		return err
+	}
+	c := newClients(recorder, newClient(s.addrs), o.seed)
+	if err := c.signUpAll(ctx); err != nil {
+		return err
+	}
+	followers, err := s.generate(ctx, o.followers)
+	if err != nil {
+		return err
+	}
+	c.follow(followers, celebrity)
+
+	struck, err := o.strike(ctx, s, c)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%8.1f s  all is healed\n", c.now().Seconds())
+	if err := s.settled(ctx); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%8.1f s  no workflow runs\n", c.now().Seconds())
+	if restarts := s.restarts(); restarts != "" {
+		fmt.Fprintf(out, "processes that ended by themselves, as when they started without a dependency: %s\n", restarts)
+	}
+	ops := c.all() // without the log-ins of the reading
+	final, err := s.read(ctx, c, followers)
+	if err := errors.Join(err, recorder.close(), writeJSON(filepath.Join(o.dir, "final.json"), final)); err != nil {
+		return err
+	}
+	return o.judge(report{ops, struck}, check.Run(ops, final), recorder.wrong, out)
+}
+
+// afterwards is how long the clients go on when the last fault is healed, so that one can see how they recover.
+const afterwards = 15 * time.Second
+
+// strike lets the clients act and the faults happen, for the time of the run.
+func (o options) strike(ctx context.Context, s *system, c *clients) ([]struck, error) {
+	acting, stop := context.WithCancel(ctx)
+	defer stop()
+	striking, cancel := context.WithTimeout(ctx, o.length)
+	defer cancel()
+	striker := &striker{random: rand.New(rand.NewPCG(o.seed, 0)), now: c.now}
+	for _, f := range s.faults() {
+		if strings.Contains(f.name, o.only) {
+			striker.all = append(striker.all, f)
+		}
+	}
+	if len(striker.all) == 0 {
+		return nil, fmt.Errorf("no fault has %q in its name", o.only)
+	}
+	c.start(acting)
+	err := striker.run(striking)
+	if err == nil {
+		err = wait(ctx, afterwards)
+	}
+	stop()
+	c.wait()
+	return striker.struck, err
+}
+
+// judge prints what happened. It returns an error if something was lost, or is there that should not be.
+func (o options) judge(r report, found check.Report, wrong []string, out io.Writer) error {
+	fmt.Fprintln(out)
+	r.table(out)
+	fmt.Fprintf(out, "\nseconds; %s\n", r.slowest())
+	if o.plot != "" {
+		file, err := os.Create(o.plot)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(r.plot(file), file.Close()); err != nil {
+			return err
+		}
+	}
+	for _, w := range wrong {
+		fmt.Fprintln(out, w)
+	}
+	fmt.Fprintf(out, "faults %d, %s\n", len(r.struck), found)
+	if len(wrong) > 0 || !found.OK() {
+		return errors.New("what clients were told is not true")
+	}
+	return nil
+}
+
+func writeJSON(file string, value any) error {
+	text, err := json.Marshal(value)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o600)
+}

@@ -1,0 +1,196 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/plotutil"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
+
+	"github.com/twtr-dev/twtr/dev/chaos/history"
+)
+
+// report tells what clients noticed of the faults.
+type report struct {
+	ops    []history.Op
+	struck []struck
+}
+
+// columns are the kinds of calls that the table has a column for.
+var columns = []struct {
+	name  string
+	kinds []history.Kind
+}{
+	{"sign-up", []history.Kind{history.SignUp}},
+	{"log-in, refresh", []history.Kind{history.LogIn, history.Refresh}},
+	{"post", []history.Kind{history.Post}},
+	{"delete", []history.Kind{history.Delete}},
+	{"follow, unfollow", []history.Kind{history.Follow, history.Unfollow}},
+	{"read", []history.Kind{history.Feed, history.Tweets, history.Edge, history.Profile}},
+}
+
+// answered tells if the API did what it was asked to: a refusal that is the client's fault is an answer, too.
+func answered(op history.Op) bool { return op.Outcome != history.Unknown }
+
+// successes are the times of the answers to those kinds of calls, in order.
+func (r report) successes(kinds []history.Kind) (times []time.Duration) {
+	for _, op := range r.ops {
+		if answered(op) && slices.Contains(kinds, op.Kind) {
+			times = append(times, op.Return)
+		}
+	}
+	slices.Sort(times)
+	return times
+}
+
+// table prints a row for each kind of fault: how often it struck, the longest time without an answer other than an error for each kind of
+// call, and the longest time from the healing until each kind of call had one.
+func (r report) table(out io.Writer) {
+	byColumn := make([][]time.Duration, len(columns))
+	fmt.Fprint(out, "| fault | times |")
+	for i, c := range columns {
+		byColumn[i] = r.successes(c.kinds)
+		fmt.Fprintf(out, " %s |", c.name)
+	}
+	fmt.Fprintf(out, " recovered |\n|---|---|%s---|\n", strings.Repeat("---|", len(columns)))
+	names := map[string][]struck{}
+	for _, s := range r.struck {
+		names[s.name] = append(names[s.name], s)
+	}
+	for _, name := range sorted(names) {
+		fmt.Fprintf(out, "| %s | %d |", name, len(names[name]))
+		var recovered time.Duration
+		for _, times := range byColumn {
+			var longest time.Duration
+			for _, s := range names[name] {
+				gap, after := outage(times, s)
+				longest, recovered = max(longest, gap), max(recovered, after)
+			}
+			fmt.Fprintf(out, " %.1f |", longest.Seconds())
+		}
+		fmt.Fprintf(out, " %.1f |\n", recovered.Seconds())
+	}
+}
+
+func sorted[V any](m map[string]V) (keys []string) {
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+// outage returns the longest time between two successes of which a part was during the fault, and the time from the healing to the first
+// success after it; 0 if there was none.
+func outage(times []time.Duration, s struck) (gap, recovered time.Duration) {
+	i, _ := slices.BinarySearch(times, s.began)
+	for ; i < len(times); i++ {
+		if i > 0 {
+			gap = max(gap, times[i]-times[i-1])
+		}
+		if times[i] >= s.ended {
+			return gap, times[i] - s.ended
+		}
+	}
+	return gap, 0
+}
+
+// slowest returns the slowest answer of each column that was no time-out of the client.
+func (r report) slowest() string {
+	var parts []string
+	for _, c := range columns {
+		var slowest history.Op
+		for _, op := range r.ops {
+			if op.Code != 0 && slices.Contains(c.kinds, op.Kind) && op.Return-op.Call > slowest.Return-slowest.Call {
+				slowest = op
+			}
+		}
+		parts = append(parts, fmt.Sprintf("%s %.1f s (%d)", c.name, (slowest.Return-slowest.Call).Seconds(), slowest.Code))
+	}
+	return "slowest answers: " + strings.Join(parts, ", ")
+}
+
+// plot draws the calls per second, with and without success, and the faults below them.
+func (r report) plot(out io.Writer) error {
+	if len(r.ops) == 0 {
+		return nil
+	}
+	calls, faults := plot.New(), plot.New()
+	calls.Title.Text = "Calls per second, and what was broken"
+	calls.Y.Label.Text, calls.Y.Min, calls.Legend.Top = "calls per second", 0, true
+	end := r.ops[len(r.ops)-1].Return
+	for i, outcome := range []struct {
+		name string
+		is   bool
+	}{{"answered", true}, {"503, or no answer", false}} {
+		points := make(plotter.XYs, int(end.Seconds())+1)
+		for x := range points {
+			points[x].X = float64(x)
+		}
+		for _, op := range r.ops {
+			if answered(op) == outcome.is {
+				points[min(len(points)-1, int(op.Return.Seconds()))].Y++
+			}
+		}
+		line, err := plotter.NewLine(points)
+		if err != nil {
+			return err
+		}
+		line.Color = plotutil.Color(1 - i)
+		calls.Add(line)
+		calls.Legend.Add(outcome.name, line)
+	}
+	if err := r.plotFaults(faults); err != nil {
+		return err
+	}
+	faults.X.Label.Text = "seconds"
+	calls.X.Min, faults.X.Min, calls.X.Max, faults.X.Max = 0, 0, end.Seconds(), end.Seconds()
+
+	const width = 30 * vg.Centimeter
+	height := 7*vg.Centimeter + vg.Length(len(faults.Y.Tick.Marker.Ticks(0, 1)))*0.5*vg.Centimeter
+	canvas := vgsvg.New(width, height+7*vg.Centimeter)
+	tiles := plot.Align([][]*plot.Plot{{calls}, {faults}}, draw.Tiles{Rows: 2, Cols: 1}, draw.New(canvas))
+	calls.Draw(tiles[0][0])
+	faults.Draw(tiles[1][0])
+	_, err := canvas.WriteTo(out)
+	return err
+}
+
+// plotFaults draws a row for each kind of fault that struck.
+func (r report) plotFaults(p *plot.Plot) error {
+	var names []string
+	for _, s := range r.struck {
+		if !slices.Contains(names, s.name) {
+			names = append(names, s.name)
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(b, a) })
+	var ticks plot.ConstantTicks
+	for y, name := range names {
+		ticks = append(ticks, plot.Tick{Value: float64(y), Label: name})
+		for _, s := range r.struck {
+			if s.name != name {
+				continue
+			}
+			line, err := plotter.NewLine(plotter.XYs{{X: s.began.Seconds(), Y: float64(y)}, {X: max(s.ended, s.began+time.Second).Seconds(), Y: float64(y)}})
+			if err != nil {
+				return err
+			}
+			line.Width, line.Color = vg.Points(5), plotutil.Color(0)
+			p.Add(line)
+		}
+	}
+	p.Y.Tick.Marker = ticks
+	p.Y.Min, p.Y.Max = -0.5, float64(len(names))-0.5
+	return nil
+}
