@@ -182,6 +182,30 @@ func (s *faulty) TrimFeed(ctx context.Context, reader string, keep int) error {
 	return s.Store.TrimFeed(ctx, reader, keep)
 }
 
+// slow is a store that cannot write so many rows within a page's window.
+type slow struct {
+	twtr.Store
+	rows int
+}
+
+func (s *slow) PutFeedItem(ctx context.Context, tweet twtr.Tweet, readers []string) error {
+	if len(readers) > s.rows {
+		return context.DeadlineExceeded
+	}
+	return s.Store.PutFeedItem(ctx, tweet, readers)
+}
+
+func TestAPageThatTheStoreIsTooSlowForBecomesSmaller(t *testing.T) {
+	s := &slow{Store: newStore(t), rows: 130}
+	readers, tweet := hot(t, s, 1700), newTweet(t, s)
+	for _, from := range []twtr.Progress{twtr.NewProgress(), oneBucket("")} {
+		d, err := deliver(feeds(s), tweet, from, 0)
+		require.NoError(t, err)
+		require.Equal(t, delivered(1700), d)
+		requireDelivered(t, s, tweet, readers)
+	}
+}
+
 func TestAnErrorOfTheStoreFailsTheAttempt(t *testing.T) {
 	s := &faulty{Store: newStore(t)}
 	var pages atomic.Int32

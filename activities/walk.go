@@ -20,6 +20,8 @@ const (
 	firstPage = 2000
 	// followerPage is how many followers of one bucket are read, and then acted upon, at a time.
 	followerPage = 500
+	// smallestPage is the smallest that pages become when the store is too slow to write them within their window.
+	smallestPage = 25
 	// pageWindow bounds the time from reading a page of followers to acting upon it. After it the page is read again: users
 	// who unfollowed in the meantime are no longer on it, so the sweep after an unfollow needs to wait little longer than this.
 	pageWindow = 3 * time.Second
@@ -118,8 +120,9 @@ func (w *walk) visit(ctx context.Context) error {
 // visitFirst visits the first followers of all buckets as one page.
 func (w *walk) visitFirst(ctx context.Context) error {
 	var left []twtr.BucketCursor
-	page, err := w.page(ctx, func(ctx context.Context) (followers []string, err error) {
-		followers, left, err = w.follows.FirstFollowers(ctx, w.author, firstPage)
+	size := startSize(ctx, firstPage)
+	page, err := w.page(ctx, &size, func(ctx context.Context, limit int) (followers []string, err error) {
+		followers, left, err = w.follows.FirstFollowers(ctx, w.author, limit)
 		return followers, err
 	})
 	if err != nil {
@@ -132,16 +135,16 @@ func (w *walk) visitFirst(ctx context.Context) error {
 // visitBucket visits the followers of one bucket, page by page. It visits one page at least, so that a bucket without
 // followers is never left for the next step.
 func (w *walk) visitBucket(ctx context.Context, cursor twtr.BucketCursor) error {
-	for {
-		page, err := w.page(ctx, func(ctx context.Context) ([]string, error) {
-			return w.follows.Followers(ctx, w.author, cursor.Bucket, cursor.After, followerPage)
+	for size := startSize(ctx, followerPage); ; size = min(2*size, followerPage) {
+		page, err := w.page(ctx, &size, func(ctx context.Context, limit int) ([]string, error) {
+			return w.follows.Followers(ctx, w.author, cursor.Bucket, cursor.After, limit)
 		})
 		if err != nil {
 			return err
 		}
-		more := len(page.followers) == followerPage
+		more := len(page.followers) == size
 		if more {
-			cursor.After = page.followers[followerPage-1]
+			cursor.After = page.followers[size-1]
 		}
 		visited := w.progress.advance(cursor, page, more)
 		// After the page, so that it does not use up the page's window.
@@ -154,14 +157,21 @@ func (w *walk) visitBucket(ctx context.Context, cursor twtr.BucketCursor) error 
 	}
 }
 
+// startSize is the size of the first page of an attempt: half of full after each attempt before it. Without this, an attempt whose
+// first pages do not fit their windows would fail as the last one did, and so on forever.
+func startSize(ctx context.Context, full int) int {
+	return max(full>>(min(activity.GetInfo(ctx).Attempt, 16)-1), smallestPage)
+}
+
 // visited is a page of followers, and those of them whose feeds the store refused to write.
 type visited struct {
 	followers, refused []string
 }
 
-// page acquires a slot, reads one page of followers and acts upon it. While the store is unavailable it retries with backoff
-// and keeps its slot, so concurrency drops under overload. If that fails, the activity fails and Temporal retries it.
-func (w *walk) page(ctx context.Context, read func(context.Context) ([]string, error)) (visited, error) {
+// page acquires a slot, reads one page of followers, of that size, and acts upon it. While the store is unavailable it retries with
+// backoff and keeps its slot, so concurrency drops under overload. After a page that did not fit its window the next one has half the
+// size. If that fails, the activity fails and Temporal retries it.
+func (w *walk) page(ctx context.Context, size *int, read func(ctx context.Context, limit int) ([]string, error)) (visited, error) {
 	select {
 	case w.slots <- struct{}{}:
 		defer func() { <-w.slots }()
@@ -169,10 +179,13 @@ func (w *walk) page(ctx context.Context, read func(context.Context) ([]string, e
 		return visited{}, ctx.Err()
 	}
 	for pause := firstPause; ; pause *= 2 {
-		page, err := w.tryPage(ctx, read)
-		unavailable := twtr.ErrorCode(err) == twtr.Unavailable || errors.Is(err, context.DeadlineExceeded)
-		if !unavailable || ctx.Err() != nil || pause > lastPause {
+		page, err := w.tryPage(ctx, func(ctx context.Context) ([]string, error) { return read(ctx, *size) })
+		late := errors.Is(err, context.DeadlineExceeded)
+		if !late && twtr.ErrorCode(err) != twtr.Unavailable || ctx.Err() != nil || pause > lastPause {
 			return page, err
+		}
+		if late {
+			*size = max(*size/2, smallestPage)
 		}
 		select {
 		case <-time.After(pause):
