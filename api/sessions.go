@@ -26,8 +26,8 @@ func (a *API) sessionRoutes() []route {
 }
 
 // refreshGrace is how long after a refresh the spent token still gets the same answer: its client may not have got the first one,
-// or have sent two requests at once.
-const refreshGrace = 30 * time.Second
+// or have sent two requests at once. A client whose answer was lost in an outage can repeat the request only when that is over.
+const refreshGrace = 2 * time.Minute
 
 const identityKey = "identity"
 
