@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.temporal.io/sdk/client"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/worker"
 	"golang.org/x/sync/errgroup"
 
@@ -42,6 +43,13 @@ func newApp(c Config, logs io.Writer) *App {
 // Connect opens the store and connects to Temporal, at temporalAddr or, if that is empty, where the TEMPORAL_* settings
 // say. The log is written to logs, one JSON object per line.
 func Connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer) (*App, error) {
+	return connect(ctx, c, temporalAddr, logs, temporalclient.Dial)
+}
+
+// dialer makes a client of Temporal and registers the search attributes.
+type dialer func(context.Context, client.Options, []temporal.SearchAttributeKey) (client.Client, error)
+
+func connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer, dial dialer) (*App, error) {
 	a := newApp(c, logs)
 	var err error
 	if a.metrics, err = telemetry.New(); err != nil {
@@ -61,7 +69,7 @@ func Connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer)
 	if a.store, err = c.Store.open(ctx); err != nil {
 		return nil, err
 	}
-	if a.temporal, err = temporalclient.Dial(ctx, options, workflows.SearchAttributes); err != nil {
+	if a.temporal, err = dial(ctx, options, workflows.SearchAttributes); err != nil {
 		a.store.Close()
 		return nil, err
 	}
@@ -200,7 +208,8 @@ func apiCommand(s *Settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return connected(c, config, func(a *App) error { return a.ServeAPI(c.Context(), config.API) })
+			// Without Temporal the API serves reads, log-ins and refreshes.
+			return connected(c, config, temporalclient.DialLazily, func(a *App) error { return a.ServeAPI(c.Context(), config.API) })
 		},
 	}
 }
@@ -219,7 +228,8 @@ func workerCommand(s *Settings) *cobra.Command {
 			if domains[0] == "all" {
 				domains = workers.Domains()
 			}
-			return connected(c, config, func(a *App) error { return a.RunWorkers(c.Context(), config.Workers, domains...) })
+			// Without Temporal a worker can do nothing.
+			return connected(c, config, temporalclient.Dial, func(a *App) error { return a.RunWorkers(c.Context(), config.Workers, domains...) })
 		},
 	}
 }
@@ -240,8 +250,8 @@ func codecServerCommand(s *Settings) *cobra.Command {
 }
 
 // connected connects, calls run, and closes the connections.
-func connected(c *cobra.Command, config Config, run func(*App) error) error {
-	a, err := Connect(c.Context(), config, "", c.ErrOrStderr())
+func connected(c *cobra.Command, config Config, dial dialer, run func(*App) error) error {
+	a, err := connect(c.Context(), config, "", c.ErrOrStderr(), dial)
 	if err != nil {
 		return err
 	}

@@ -24,10 +24,13 @@ const (
 )
 
 func waitCommand(s *Settings) *cobra.Command {
-	var timeout time.Duration
+	var (
+		timeout time.Duration
+		scope   string
+	)
 	command := &cobra.Command{
 		Use:   "wait",
-		Short: "Wait until the store, its schema and Temporal are available",
+		Short: "Wait until the store, its schema and Temporal are available, or what --for names",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := s.Parse()
@@ -38,16 +41,31 @@ func waitCommand(s *Settings) *cobra.Command {
 			if err != nil {
 				return usageError{err}
 			}
+			probes := []prober{storeProbe(config.Store), temporalProbe(options)}
+			available := "the store, its schema and Temporal are available"
+			switch scope {
+			case "all":
+			case "store":
+				probes, available = probes[:1], "the store and its schema are available"
+			default:
+				return usageError{fmt.Errorf("--for must be all or store, not %q", scope)}
+			}
 			err = wait(c, timeout, func(ctx context.Context, trying func(string, string)) *notReady {
-				return probe(ctx, config.Store, options, trying)
+				for _, probe := range probes {
+					if missing := probe(ctx, trying); missing != nil {
+						return missing
+					}
+				}
+				return nil
 			})
 			if err != nil {
 				return err
 			}
-			fmt.Fprintln(c.OutOrStdout(), "the store, its schema and Temporal are available")
+			fmt.Fprintln(c.OutOrStdout(), available)
 			return nil
 		},
 	}
+	command.Flags().StringVar(&scope, "for", "all", "what to wait for: all, as a worker needs, or store, as the API needs: the store and its schema")
 	command.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "when to give up")
 	return command
 }
@@ -59,23 +77,33 @@ type notReady struct {
 	slow bool // the attempt has not ended yet
 }
 
-// probe returns the first dependency that is not ready, in the order in which they become so; nil if all are. Before each attempt it
-// calls trying with the dependency and its address.
-func probe(ctx context.Context, c StoreConfig, options client.Options, trying func(what, where string)) *notReady {
-	trying("the store", c.where())
-	store, err := c.open(ctx)
-	if _, ok := errors.AsType[migrations.SchemaError](err); ok {
-		return &notReady{what: "the schema", err: err}
+// prober returns a dependency that is not ready; nil if it is. Before the attempt it calls trying with the dependency and its
+// address.
+type prober func(ctx context.Context, trying func(what, where string)) *notReady
+
+func storeProbe(c StoreConfig) prober {
+	return func(ctx context.Context, trying func(what, where string)) *notReady {
+		trying("the store", c.where())
+		store, err := c.open(ctx)
+		if _, ok := errors.AsType[migrations.SchemaError](err); ok {
+			return &notReady{what: "the schema", err: err}
+		}
+		if err != nil {
+			return &notReady{what: "the store", err: err}
+		}
+		store.Close()
+		return nil
 	}
-	if err != nil {
-		return &notReady{what: "the store", err: err}
+}
+
+func temporalProbe(options client.Options) prober {
+	return func(ctx context.Context, trying func(what, where string)) *notReady {
+		trying("Temporal", "Temporal at "+cmp.Or(options.HostPort, client.DefaultHostPort))
+		if err := temporalclient.Reach(ctx, options); err != nil {
+			return &notReady{what: "Temporal", err: err}
+		}
+		return nil
 	}
-	store.Close()
-	trying("Temporal", "Temporal at "+cmp.Or(options.HostPort, client.DefaultHostPort))
-	if err := temporalclient.Reach(ctx, options); err != nil {
-		return &notReady{what: "Temporal", err: err}
-	}
-	return nil
 }
 
 // wait probes until everything is ready, the timeout passes or the command is interrupted; once if timeout is 0. It prints what it waits for

@@ -124,7 +124,12 @@ func newFollow(ctx workflow.Context, in FollowInput) (*follow, error) {
 	return f, workflow.SetUpdateHandlerWithOptions(ctx, updateRequest, f.take, workflow.UpdateHandlerOptions{Validator: validRequest})
 }
 
-func validRequest(_ workflow.Context, name string) error {
+// validRequest is the validator of the update. What it refuses adds nothing to the history: a long run takes no more requests, so
+// that those it has can be answered, and the next run takes others.
+func validRequest(ctx workflow.Context, name string) error {
+	if isLong(ctx) {
+		return temporal.NewApplicationError("the run is about to continue as new", string(twtr.Unavailable))
+	}
 	if name != requestFollow && name != requestUnfollow {
 		return fmt.Errorf("the request must be %q or %q, not %q", requestFollow, requestUnfollow, name)
 	}
@@ -198,7 +203,7 @@ func (f *follow) late() bool {
 
 // idle reports whether the run can end, or can be continued as new because its history has become long.
 func (f *follow) idle(ctx workflow.Context) bool {
-	return workflow.AllHandlersFinished(ctx) && (f.broken != nil || f.settled() || workflow.GetInfo(ctx).GetContinueAsNewSuggested())
+	return workflow.AllHandlersFinished(ctx) && (f.broken != nil || f.settled() || isLong(ctx))
 }
 
 func (f *follow) end(ctx workflow.Context) error {
@@ -346,9 +351,11 @@ const CountChanged = "changed"
 // CountFollowersInput is the bucket to count.
 type CountFollowersInput struct {
 	activities.Bucket
+	// CountBy is set by a run that continued as new before it had counted: when the next one must begin to count.
+	CountBy time.Time `json:"countBy,omitzero"`
 }
 
-// StartOptions implements [Input]. A bucket has one run at a time, so it is never scanned twice at once.
+// StartOptions implements [Input]. A bucket has one run at a time, so that it is not scanned by several at once.
 func (in CountFollowersInput) StartOptions() client.StartWorkflowOptions {
 	id := fmt.Sprintf("count-followers/%s/%d", in.Username, in.Bucket.Bucket)
 	return startOptions(FollowersQueue, id, fmt.Sprintf("count the followers of %s, bucket %d", in.Username, in.Bucket.Bucket+1))
@@ -356,26 +363,45 @@ func (in CountFollowersInput) StartOptions() client.StartWorkflowOptions {
 
 // CountFollowers counts the followers in one bucket when it has not changed for a while. It ends after a count that began when no
 // change was outstanding.
+//
+// Changes may come for as long as a count fails. When there were so many that the history is long, the run continues as new, also in
+// the middle of a count, which the next run begins anew.
 func CountFollowers(ctx workflow.Context, in CountFollowersInput) error {
 	options := activityOptions
 	options.StartToCloseTimeout = countTimeout
 	ctx = workflow.WithActivityOptions(ctx, options)
 	changed := workflow.GetSignalChannel(ctx, CountChanged)
 	for quiet := false; !quiet || changed.Len() > 0; {
-		quiet = awaitQuiet(ctx, changed)
-		if err := workflow.ExecuteActivity(ctx, followers.Count, in.Bucket).Get(ctx, nil); err != nil {
+		if in.CountBy.IsZero() {
+			in.CountBy = workflow.Now(ctx).Add(countWithin)
+		}
+		quiet = awaitQuiet(ctx, changed, in.CountBy)
+		if isLong(ctx) {
+			return workflow.NewContinueAsNewError(ctx, CountFollowers, in)
+		}
+		count := workflow.ExecuteActivity(ctx, followers.Count, in.Bucket)
+		if err := workflow.Await(ctx, func() bool { return count.IsReady() || isLong(ctx) }); err != nil {
 			return err
 		}
-		if workflow.GetInfo(ctx).GetContinueAsNewSuggested() {
+		if !count.IsReady() {
+			in.CountBy = workflow.Now(ctx) // at once
+			return workflow.NewContinueAsNewError(ctx, CountFollowers, in)
+		}
+		if err := count.Get(ctx, nil); err != nil {
+			return err
+		}
+		in.CountBy = time.Time{}
+		if isLong(ctx) {
 			return workflow.NewContinueAsNewError(ctx, CountFollowers, in)
 		}
 	}
 	return nil
 }
 
-// awaitQuiet waits until there was no change for countAfter, or until countWithin has passed; quiet says which.
-func awaitQuiet(ctx workflow.Context, changed workflow.ReceiveChannel) (quiet bool) {
-	for end := workflow.Now(ctx).Add(countWithin); workflow.Now(ctx).Before(end); {
+// awaitQuiet waits until there was no change for countAfter, until the time to count, or until the history is long; quiet says
+// whether it was the first.
+func awaitQuiet(ctx workflow.Context, changed workflow.ReceiveChannel, countBy time.Time) (quiet bool) {
+	for workflow.Now(ctx).Before(countBy) && !isLong(ctx) {
 		if received, _ := changed.ReceiveWithTimeout(ctx, countAfter, nil); !received {
 			return true
 		}

@@ -3,6 +3,7 @@ package workflows_test
 import (
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
+	"github.com/twtr-dev/twtr/internal/temporalerr"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
@@ -244,4 +246,71 @@ func TestAStormOfFollowsIsCountedAtItsEnd(t *testing.T) {
 			require.WithinDuration(t, start.Add(storm), e.Now(), 5*time.Second)
 		})
 	}
+}
+
+// countByItself runs the workflow that counts bob's bucket of ann's followers, with a change every 2 s until it has ended or that time
+// has passed.
+func (e *env) countByItself(in workflows.CountFollowersInput, storm time.Duration) error {
+	for at := time.Duration(0); at <= storm; at += 2 * time.Second {
+		e.RegisterDelayedCallback(func() { e.SignalWorkflow(workflows.CountChanged, nil) }, at)
+	}
+	e.ExecuteWorkflow(workflows.CountFollowers, in)
+	return e.GetWorkflowError()
+}
+
+var bucketOfBob = workflows.CountFollowersInput{Bucket: activities.Bucket{Username: "ann", Bucket: twtr.FollowerBucket("bob")}}
+
+func TestACountThatFailsDoesNotMakeAHistoryLong(t *testing.T) {
+	e := newEnv(t)
+	e.SetWorkflowRunTimeout(24 * time.Hour)
+	require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start}))
+	e.store.before = unavailable("CountFollowers", math.MaxInt)
+	e.RegisterDelayedCallback(func() { e.SetCurrentHistoryLength(1500) }, 10*time.Minute)
+	in := e.nextOf(e.countByItself(bucketOfBob, time.Hour))
+	require.WithinDuration(t, start.Add(10*time.Minute), e.Now(), 3*time.Second, "at the next change")
+	require.NotZero(t, in.CountBy)
+
+	e.next()
+	e.store.before = nil
+	begin := e.Now()
+	require.NoError(t, e.countByItself(in, 0))
+	require.Equal(t, 1, e.followers())
+	require.Less(t, e.Now().Sub(begin), 5*time.Second)
+}
+
+func TestAStormOfFollowsDoesNotPostponeTheCountWhenTheHistoryIsLong(t *testing.T) {
+	e := newEnv(t)
+	require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: start}))
+	e.RegisterDelayedCallback(func() { e.SetCurrentHistoryLength(1500) }, 20*time.Second)
+	in := e.nextOf(e.countByItself(bucketOfBob, time.Minute))
+	require.Zero(t, e.store.calls["CountFollowers"])
+	e.next()
+	e.RegisterDelayedCallback(func() { e.SetCurrentHistoryLength(1500) }, 15*time.Second)
+	next := e.nextOf(e.countByItself(in, time.Minute))
+	require.Equal(t, 1, e.store.calls["CountFollowers"], "30 s after the first change, which was in the run before")
+	require.Zero(t, next.CountBy, "it is counted; what comes is a change of its own")
+}
+
+// nextOf is the input of the run that a run of CountFollowers continued as.
+func (e *env) nextOf(err error) (in workflows.CountFollowersInput) {
+	e.t.Helper()
+	var next *workflow.ContinueAsNewError
+	require.ErrorAs(e.t, err, &next)
+	require.NoError(e.t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
+	require.Equal(e.t, bucketOfBob.Bucket, in.Bucket)
+	return in
+}
+
+func TestALongRunTakesNoMoreRequestsUntilItContinuesAsNew(t *testing.T) {
+	e := newEnv(t)
+	e.store.before = unavailable("PutFeedItems", 20)
+	followed := e.request(0, false)
+	e.RegisterDelayedCallback(func() { e.SetCurrentHistoryLength(1500) }, time.Second)
+	late := e.request(time.Second, true)
+	var next *workflow.ContinueAsNewError
+	require.ErrorAs(t, e.follow(bobAndAnn), &next)
+	e.requireDone(followed)
+	require.ErrorContains(t, late.err, "continue as new")
+	require.Equal(t, twtr.Unavailable, twtr.ErrorCode(temporalerr.FromTemporal(late.err)), "so the client repeats it")
+	require.True(t, e.follows())
 }

@@ -2,6 +2,7 @@ package workflows_test
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"math"
 	"testing"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/activity"
+	"go.temporal.io/sdk/converter"
 	"go.temporal.io/sdk/interceptor"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/workflow"
@@ -46,6 +49,71 @@ func TestATweetIsDeliveredHoweverLongTheStoreIsUnavailable(t *testing.T) {
 			require.Less(t, e.Now().Sub(start), outage+10*time.Second, "and soon after that")
 		})
 	}
+}
+
+// eventsOfAStep is how many events an activity has, at most: three of its own, three of the workflow task that it causes, and one of
+// the search attribute that this updates.
+const eventsOfAStep = 7
+
+// countActivities returns the number of activities that have begun, each once however often it is tried.
+func (e *env) countActivities() func() int {
+	n := 0
+	e.SetOnActivityStartedListener(func(info *activity.Info, _ context.Context, _ converter.EncodedValues) {
+		if info.Attempt == 1 {
+			n++
+		}
+	})
+	return func() int { return n }
+}
+
+func TestTheHistoryOfADeliveryTo10MillionIsShort(t *testing.T) {
+	e := newEnvWithOutage(t, 0)
+	steps := e.countActivities()
+	const bucket = 10_000_000 / twtr.FollowerBuckets
+	var feeds *activities.Feeds
+	e.OnActivity(feeds.Deliver, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.DeliverInput) (r activities.DeliverResult, err error) {
+			if in.Budget > 0 {
+				r.Left = in.From.Left
+				return r, nil
+			}
+			r.Done = bucket
+			return r, nil
+		})
+	require.Equal(t, workflows.DeliveryResult{Delivered: 10_000_000}, e.post(newTweet(t)))
+	require.Less(t, steps()*eventsOfAStep, 200)
+}
+
+func TestTheHistoryOfAnErasureOf10MillionIsShort(t *testing.T) {
+	const many = 10_000_000
+	e := newEnvWithOutage(t, 0)
+	e.requestDeletion(0)
+	steps := e.countActivities()
+	var (
+		feeds  *activities.Feeds
+		tweets *activities.Tweets
+	)
+	e.OnActivity(feeds.EraseFeeds, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.EraseFeedsInput) (twtr.Progress, error) {
+			p := in.From
+			if p.Done += in.Budget; p.Done >= many {
+				p.Done, p.Left = many, nil
+			}
+			return p, nil
+		})
+	e.OnActivity(tweets.EraseTweets, mock.Anything, mock.Anything).Return(
+		func(_ context.Context, in activities.EraseTweetsInput) (activities.ErasedTweets, error) {
+			erased := in.From
+			erased.Done = min(many, erased.Done+in.Budget)
+			erased.Complete = erased.Done == many
+			return erased, nil
+		})
+	for i := range twtr.MaxFollowings {
+		require.NoError(t, e.store.Store.PutFollow(t.Context(), twtr.Follow{Follower: "ann", Followee: fmt.Sprintf("star-%d", i), At: start}))
+	}
+	require.Equal(t, workflows.ErasureResult{Followings: twtr.MaxFollowings, Tweets: many, Feeds: many}, e.deleteAnn())
+	t.Logf("%d activities", steps())
+	require.Less(t, steps()*eventsOfAStep, 1500)
 }
 
 // Deliveries themselves, which take as long as the outage: an activity that fails is retried for all of it.

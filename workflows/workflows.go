@@ -105,6 +105,16 @@ var (
 	}
 )
 
+// maxEvents is the number of events from which on a run that takes signals or updates continues as new: so early that it has less
+// than 2,000 in the end, with those that come meanwhile. The server suggests it at 4,096, or earlier if they are large.
+const maxEvents = 1500
+
+// isLong reports whether the run's history has become so long that it must continue as new.
+func isLong(ctx workflow.Context) bool {
+	info := workflow.GetInfo(ctx)
+	return info.GetContinueAsNewSuggested() || info.GetCurrentHistoryLength() >= maxEvents
+}
+
 // short executes a short, idempotent activity of the workflow's own domain: in a local activity or, if the store is
 // unavailable, as a regular one. What it returns is read into result, unless that is nil. It fails only with a permanent error of
 // the domain, or when the workflow is canceled.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 	"go.temporal.io/sdk/contrib/envconfig"
 	"go.temporal.io/sdk/log"
 	"go.temporal.io/sdk/temporal"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/temporalerr"
 )
 
 // Options loads the client's options from the environment. A non-empty address overrides TEMPORAL_ADDRESS.
@@ -30,13 +34,34 @@ func Options(address string, logger *slog.Logger, metrics client.MetricsHandler)
 	if address != "" {
 		options.HostPort = address
 	}
+	if err := checkAddress(options.HostPort); err != nil {
+		return options, err
+	}
 	options.Logger = log.NewStructuredLogger(logger)
 	options.MetricsHandler = metrics
 	return options, nil
 }
 
-// timeout bounds how long [Dial] and [Reach] wait for Temporal.
-const timeout = 10 * time.Second
+// checkAddress refuses an address that no client can connect to. gRPC finds out only when it connects, and then takes it for an
+// outage. An address with a scheme, such as dns:///temporal:7233, is left to gRPC.
+func checkAddress(address string) error {
+	if address == "" || strings.Contains(address, ":/") {
+		return nil
+	}
+	if host, port, err := net.SplitHostPort(address); err != nil || host == "" || port == "" {
+		return fmt.Errorf("the address of Temporal (TEMPORAL_ADDRESS) must be host:port, not %q", address)
+	}
+	return nil
+}
+
+const (
+	// timeout bounds how long [Dial] and [Reach] wait for Temporal.
+	timeout = 10 * time.Second
+	// lazyTimeout bounds how long [DialLazily] waits for Temporal before it goes on without it: less than the 5 s of a request.
+	lazyTimeout = 3 * time.Second
+	// registerEvery is the pause between two attempts to register the search attributes.
+	registerEvery = time.Second
+)
 
 // Dial connects within 10 s, and registers the search attributes that the namespace does not have.
 func Dial(ctx context.Context, options client.Options, attributes []temporal.SearchAttributeKey) (client.Client, error) {
@@ -51,6 +76,69 @@ func Dial(ctx context.Context, options client.Options, attributes []temporal.Sea
 		return nil, err
 	}
 	return c, nil
+}
+
+// DialLazily is [Dial] for a process that can serve something without Temporal. If Temporal, or the namespace, is unavailable, the
+// client connects when it is available again, and the search attributes are registered then, unless ctx has ended. What Temporal
+// refuses is an error.
+func DialLazily(ctx context.Context, options client.Options, attributes []temporal.SearchAttributeKey) (client.Client, error) {
+	options.ConnectionOptions.GetSystemInfoTimeout = lazyTimeout // of the first call
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return nil, err
+	}
+	r := &registration{client: c, options: options, attributes: attributes}
+	err = r.try(ctx)
+	switch {
+	case err == nil:
+		return c, nil
+	case isUnavailable(err):
+		options.Logger.Warn("Temporal is unavailable; what needs it fails until it is available", "address", address(options), "error", err)
+		go r.retry(ctx)
+		return c, nil
+	default:
+		c.Close()
+		return nil, err
+	}
+}
+
+func isUnavailable(err error) bool {
+	return twtr.ErrorCode(temporalerr.FromTemporal(err)) == twtr.Unavailable
+}
+
+// registration registers the search attributes of a namespace.
+type registration struct {
+	client     client.Client
+	options    client.Options
+	attributes []temporal.SearchAttributeKey
+}
+
+func (r *registration) try(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, lazyTimeout)
+	defer cancel()
+	return register(ctx, r.client, namespace(r.options), r.attributes)
+}
+
+// retry tries until it succeeds or ctx ends. An error that is not an outage is logged, and tried again, too: somebody may correct
+// its cause in Temporal, and what needs no Temporal goes on meanwhile.
+func (r *registration) retry(ctx context.Context) {
+	logged := ""
+	for {
+		select {
+		case <-time.After(registerEvery):
+		case <-ctx.Done():
+			return
+		}
+		err := r.try(ctx)
+		if err == nil {
+			r.options.Logger.Info("Temporal is available", "address", address(r.options))
+			return
+		}
+		if text := err.Error(); !isUnavailable(err) && text != logged {
+			logged = text
+			r.options.Logger.Error("Temporal refuses the search attributes", "address", address(r.options), "error", err)
+		}
+	}
 }
 
 // Reach returns nil if Temporal responds within 10 s and has the namespace, so that [Dial] can connect.
@@ -78,13 +166,13 @@ func Describe(options client.Options) string {
 	if options.Credentials != nil {
 		key = ", API key ******"
 	}
-	return fmt.Sprintf("address %q, namespace %q, %s%s", cmp.Or(options.HostPort, client.DefaultHostPort), namespace(options), tls, key)
+	return fmt.Sprintf("address %q, namespace %q, %s%s", address(options), namespace(options), tls, key)
 }
 
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("no response from Temporal at %s (TEMPORAL_ADDRESS) %s: %w", cmp.Or(options.HostPort, client.DefaultHostPort), security(options), err)
+		return nil, fmt.Errorf("no response from Temporal at %s (TEMPORAL_ADDRESS) %s: %w", address(options), security(options), err)
 	}
 	return c, nil
 }
@@ -101,6 +189,10 @@ func security(options client.Options) string {
 	default:
 		return "without TLS"
 	}
+}
+
+func address(options client.Options) string {
+	return cmp.Or(options.HostPort, client.DefaultHostPort)
 }
 
 func namespace(options client.Options) string {

@@ -53,7 +53,7 @@ func FromTemporal(err error) error {
 			return &twtr.Error{Code: code, Message: failure.Message()}
 		}
 	}
-	if isUnavailable(err) || isUpdateLimit(err) {
+	if isUnavailable(err) || isUpdateLimit(err) || isStarting(err) || isRefusedForNow(err) {
 		return &twtr.Error{Code: twtr.Unavailable, Message: "the service is busy or starting", Err: err}
 	}
 	return err
@@ -83,4 +83,21 @@ func isUnavailable(err error) bool {
 func isUpdateLimit(err error) bool {
 	precondition, ok := errors.AsType[*serviceerror.FailedPrecondition](err)
 	return ok && strings.Contains(precondition.Message, "limit on the total number of distinct updates")
+}
+
+// isStarting reports whether a namespace does not exist yet, or does not know the search attributes yet, which each process
+// registers as soon as it can. The server gives no other sign of the second than the message.
+func isStarting(err error) bool {
+	if _, ok := errors.AsType[*serviceerror.NamespaceNotFound](err); ok {
+		return true
+	}
+	invalid, ok := errors.AsType[*serviceerror.InvalidArgument](err)
+	return ok && (strings.Contains(invalid.Message, "no mapping defined for search attribute") || // in the SQL visibility stores
+		strings.Contains(invalid.Message, "is not defined"))
+}
+
+// isRefusedForNow reports whether the validator of an update refused it because the run takes no more for the moment.
+func isRefusedForNow(err error) bool {
+	failure, ok := errors.AsType[*temporal.ApplicationError](err)
+	return ok && failure.Type() == string(twtr.Unavailable)
 }
