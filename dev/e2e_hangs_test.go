@@ -263,24 +263,3 @@ func TestRequestsDuringAnOutageDoNotMakeAHistoryLong(t *testing.T) {
 	t.Logf("%d events", length)
 	require.Less(t, length, int64(200))
 }
-
-func TestAProcessThatStartsWithoutADependencySaysSoAndEnds(t *testing.T) {
-	s := newStack(t, "cassandra")
-	temporal, cassandra := s.proxies()
-	args := append(slices.Clone(s.args), "--http-addr", freeAddr(t))
-	args[slices.Index(args, "--cassandra-hosts")+1] = cassandra.Addr()
-	env := append([]string{"TEMPORAL_ADDRESS=" + temporal.Addr()}, secretsEnv...)
-	for want, p := range map[string]*netfault.Proxy{"no response from Temporal at " + temporal.Addr(): temporal, "cassandra does not answer at " + cassandra.Addr(): cassandra} {
-		for _, f := range faultsOf(p)[:2] {
-			require.NoError(t, f.begin())
-			begin := time.Now()
-			api := start(t, t.TempDir(), "twtr", env, append([]string{"api"}, args...)...)
-			watchdog := time.AfterFunc(time.Minute, func() { _ = api.Process.Kill() })
-			require.Error(t, api.Wait())
-			watchdog.Stop()
-			t.Logf("%s, after %s", f.name, time.Since(begin))
-			require.Contains(t, api.stderr.String(), want)
-			require.NoError(t, p.Heal(context.WithoutCancel(t.Context())))
-		}
-	}
-}
