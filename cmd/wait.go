@@ -37,18 +37,16 @@ func waitCommand(s *Settings) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if scope != "all" && scope != "store" {
+				return usageError{fmt.Errorf("--for must be all or store, not %q", scope)}
+			}
 			options, err := temporalclient.Options("", slog.New(slog.DiscardHandler), nil)
-			if err != nil {
+			if err != nil { // also if nothing waits for it: the process that starts next would fail with it
 				return usageError{err}
 			}
-			probes := []prober{storeProbe(config.Store), temporalProbe(options)}
-			available := "the store, its schema and Temporal are available"
-			switch scope {
-			case "all":
-			case "store":
-				probes, available = probes[:1], "the store and its schema are available"
-			default:
-				return usageError{fmt.Errorf("--for must be all or store, not %q", scope)}
+			probes, available := []prober{storeProbe(config.Store)}, "the store and its schema are available"
+			if scope == "all" {
+				probes, available = append(probes, temporalProbe(options)), "the store, its schema and Temporal are available"
 			}
 			err = wait(c, timeout, func(ctx context.Context, trying func(string, string)) *notReady {
 				for _, probe := range probes {

@@ -29,6 +29,9 @@ func TestWaitSaysInOneLineWhatItWaitsForAndWhyItGaveUp(t *testing.T) {
 	code, _, stderr := twtr(t, "migrate")
 	require.Equal(t, 0, code, stderr)
 	requireWait("Temporal", "no response from Temporal at 127.0.0.1:1 (TEMPORAL_ADDRESS) without TLS: ", "sqlite")
+	code, stdout, stderr := twtr(t, "wait", "--for", "store")
+	require.Equal(t, 0, code, stderr)
+	require.Equal(t, "the store and its schema are available\n", stdout, "whether Temporal is there or not")
 }
 
 // requireLine wants one line, which begins so.
@@ -44,7 +47,8 @@ func TestWaitRefusesAWrongSettingAtOnce(t *testing.T) {
 	for want, args := range map[string][]string{
 		"twtr: store must be sqlite or cassandra, not \"mysql\"\n": {"wait", "--store", "mysql"},
 		"twtr: invalid argument \"soon\" for \"--timeout\" flag: ": {"wait", "--timeout", "soon"},
-		"twtr: the TEMPORAL_* settings: ":                          {"wait"},
+		"twtr: --for must be all or store, not \"temporal\"\n":     {"wait", "--for", "temporal"},
+		"twtr: the TEMPORAL_* settings: ":                          {"wait", "--for", "store"},
 	} {
 		code, _, stderr := twtr(t, args...)
 		requireLine(t, stderr, want)

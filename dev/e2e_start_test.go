@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
-	"go.temporal.io/sdk/client"
 
-	"github.com/twtr-dev/twtr/dev/internal/netfault"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 )
 
@@ -103,10 +99,9 @@ func TestAnAPIWithAWrongSettingOfTemporalEndsAtOnce(t *testing.T) {
 	s := newStack(t, "sqlite")
 	args := append([]string{"api"}, s.args...)
 	for setting, want := range map[string]string{
-		"TEMPORAL_ADDRESS=temporal":                           `the address of Temporal (TEMPORAL_ADDRESS) must be host:port, not "temporal"`,
-		"TEMPORAL_TLS_SERVER_CA_CERT_PATH=/nowhere/ca.pem":    "the TEMPORAL_* settings: ",
-		"TEMPORAL_TLS_CLIENT_CERT_PATH=/nowhere/client.pem":   "the TEMPORAL_* settings: ",
-		"TEMPORAL_CONFIG_FILE=/nowhere/temporal.toml":         "the TEMPORAL_* settings: ",
+		"TEMPORAL_ADDRESS=temporal":                         `the address of Temporal (TEMPORAL_ADDRESS) must be host:port, not "temporal"`,
+		"TEMPORAL_TLS_SERVER_CA_CERT_PATH=/nowhere/ca.pem":  "the TEMPORAL_* settings: ",
+		"TEMPORAL_TLS_CLIENT_CERT_PATH=/nowhere/client.pem": "the TEMPORAL_* settings: ",
 	} {
 		s.ends(append([]string{"TEMPORAL_ADDRESS=127.0.0.1:1", setting}, secretsEnv...), want, args...)
 	}
@@ -121,10 +116,3 @@ func (s *stack) ends(env []string, want string, args ...string) {
 	require.Error(s.t, p.Wait())
 	require.Contains(s.t, p.stderr.String(), want)
 }
-
-var (
-	_ = fmt.Sprint
-	_ sync.Mutex
-	_ client.Client
-	_ netfault.Proxy
-)

@@ -318,12 +318,13 @@ func TestEveryPodWaitsHasProbesAndTimeToDrain(t *testing.T) {
 	file(t, "values.schema.json")[0].into("definitions.component.properties.terminationGracePeriodSeconds.minimum", &least)
 	forEachValueSet(t, func(t *testing.T, objects []object) {
 		for _, p := range pods(ofKind(objects, "Deployment", "WorkerDeployment")) {
-			require.Equal(t, "wait", p.Spec.InitContainers[0].Args[0], p.object)
 			c := p.Spec.Containers[0]
-			ready := "/readyz"
+			ready, wait := "/readyz", []string{"wait", "--timeout=5m"}
 			if c.Args[0] == "api" {
-				ready = "/healthz" // without the store it responds itself
+				ready = "/healthz"                                     // without the store it responds itself
+				wait = []string{"wait", "--for=store", "--timeout=5m"} // without Temporal it serves reads
 			}
+			require.Equal(t, wait, p.Spec.InitContainers[0].Args, p.object)
 			require.Equal(t, []string{"/healthz", "/healthz", ready},
 				[]string{c.StartupProbe.HTTPGet.Path, c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path}, p.object)
 			for _, probe := range []*probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {

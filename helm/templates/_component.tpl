@@ -165,7 +165,12 @@ spec:
   initContainers:
     - name: wait
       {{- include "twtr.image" (list $root .tag) | nindent 6 }}
+      {{- if .domain }}
       args: [wait, --timeout={{ .values.waitTimeout }}]
+      {{- else }}
+      # Without Temporal the API serves reads, log-ins and refreshes.
+      args: [wait, --for=store, --timeout={{ .values.waitTimeout }}]
+      {{- end }}
       env:
         {{- include "twtr.cassandraEnv" $root | nindent 8 }}
         {{- include "twtr.temporalEnv" $root | nindent 8 }}
@@ -226,7 +231,7 @@ spec:
       {{- else }}
       # Not /readyz: while the store is unavailable, to all pods alike, the API itself responds, with 503 and Retry-After. If all
       # pods left the Service, the ingress controller would respond instead. A pod that alone lost the store can't tell and stays,
-      # too. It listens once it has reached the store and Temporal.
+      # too. It listens once it has reached the store.
       readinessProbe:
         httpGet: {path: /healthz, port: http}
         periodSeconds: 5

@@ -55,6 +55,11 @@ func TestAnUnavailableServerOrWorkerIsUnavailable(t *testing.T) {
 		&serviceerror.ResourceExhausted{},
 		serviceerror.NewDeadlineExceeded("x"),
 		// As the server words it; see service/history/workflow/update/registry.go of go.temporal.io/server.
+		serviceerror.NewNamespaceNotFound("twtr"),
+		// See common/namespace/namespace.go and common/searchattribute/validator.go of go.temporal.io/server.
+		serviceerror.NewInvalidArgument("Namespace default has no mapping defined for search attribute TwtrAuthor"),
+		serviceerror.NewInvalidArgument("search attribute TwtrAuthor is not defined"),
+		temporal.NewApplicationError("the run takes no more requests", string(twtr.Unavailable)),
 		serviceerror.NewFailedPrecondition("The limit on the total number of distinct updates in this workflow has been reached (2000). Make sure …"),
 	} {
 		require.Equal(t, twtr.Unavailable, twtr.ErrorCode(temporalerr.FromTemporal(fmt.Errorf("call: %w", err))), "%T", err)
