@@ -302,15 +302,20 @@ func (one tweet) at(t *testing.T) time.Time {
 	return at
 }
 
-// apiWithClock is another API process of the same stack, whose clock differs by that much.
+// apiWithClock is another API of the same stack, whose clock differs by that much.
 func (s *stack) apiWithClock(skew time.Duration) *stack {
+	return s.apiWith(s.store, func() time.Time { return time.Now().Add(skew) })
+}
+
+// apiWith is another API of the same stack, with that store and that clock.
+func (s *stack) apiWith(store twtr.Store, now func() time.Time) *stack {
 	metrics, err := telemetry.New()
 	require.NoError(s.t, err)
 	handler, err := api.New(api.Config{
-		Store: s.store, Temporal: s.client, SealKeys: []string{sealKey},
+		Store: store, Temporal: s.client, SealKeys: []string{sealKey},
 		AuthKeys: []api.Key{{ID: "test", Secret: []byte(strings.Repeat("a", 32))}},
 		Logger:   slog.New(slog.DiscardHandler), Metrics: metrics,
-		Now: func() time.Time { return time.Now().Add(skew) },
+		Now: now,
 	})
 	require.NoError(s.t, err)
 	stop, err := handler.Start(s.t.Context())
