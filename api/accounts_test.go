@@ -340,6 +340,45 @@ func TestASignUpThatMayHaveBeenAcceptedSaysSoAndIsRepeated(t *testing.T) {
 	require.True(t, p.works(p.signUp("ann").AccessToken))
 }
 
+// reads is a store whose reads of a user fail as the test says: nil leaves a read.
+type reads struct {
+	twtr.Store
+	mu    sync.Mutex
+	fails []error
+}
+
+func (s *reads) User(ctx context.Context, username string) (twtr.User, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.fails) > 0 {
+		err := s.fails[0]
+		if s.fails = s.fails[1:]; err != nil {
+			return twtr.User{}, err
+		}
+	}
+	return s.Store.User(ctx, username)
+}
+
+func TestTheOwnerOfANameIsNotToldThatItIsTakenWhileTheStoreIsUnavailable(t *testing.T) {
+	system := newSystem(t)
+	store := &reads{Store: system.store}
+	p := system.process(func(c *Config) { c.Store = store })
+	p.signUp("ann")
+	// The same request was sent twice: this one reads before the other one is done, and learns of it from the workflow.
+	early := twtr.Errorf(twtr.NotFound, "there is no user of that name")
+	store.fails = []error{early, twtr.Errorf(twtr.Unavailable, "the store is unavailable")}
+	r := p.call("POST", "/users", signUpBody("ann"))
+	require.Equal(t, 503, r.status, r.err)
+	require.Equal(t, "1", r.header.Get("Retry-After"))
+	require.Contains(t, r.err, "the same request again is safe")
+	require.True(t, p.works(p.signUp("ann").AccessToken))
+
+	store.fails = []error{early, early} // a retired user's name
+	r = p.call("POST", "/users", signUpBody("ann"))
+	require.Equal(t, 409, r.status, r.err)
+	require.Equal(t, "username ann is taken", r.err)
+}
+
 func TestOfManyPeopleWhoWantANameAtOnceOneGetsItAndTheOthersAreTold(t *testing.T) {
 	p := newSystem(t).process()
 	replies := make([]reply, 20)

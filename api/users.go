@@ -130,10 +130,14 @@ func (a *API) signUp(c *gin.Context, in twtr.SignUp) (twtr.User, error) {
 	err = run(ctx, a.temporal, workflows.CreateUser, start)
 	if twtr.ErrorCode(err) == twtr.Conflict {
 		// Another request came first; it may have been this person's own.
-		if stored, readErr := a.store.User(ctx, in.Username); readErr == nil {
+		stored, err := a.store.User(ctx, in.Username)
+		switch {
+		case err == nil:
 			return a.recognize(c, stored, in)
+		case twtr.ErrorCode(err) == twtr.NotFound: // a retired user's
+			return twtr.User{}, errTaken(in.Username)
 		}
-		return twtr.User{}, errTaken(in.Username)
+		return twtr.User{}, maybeDone(err, signUpMaybeDone)
 	}
 	if err == nil {
 		err = a.guard.know(c, in.Username)
