@@ -22,7 +22,7 @@ func TestATweetThatTemporalAcceptedWhileTheStoreWasUnavailableAppearsOnce(t *tes
 		ann, bob := s.signUp("ann"), s.signUp("bob")
 		s.follow(bob, "ann")
 		store := &brokenStore{Store: s.store}
-		other := s.apiWith(store, time.Now)
+		other := s.apiWith(s.client, store, time.Now)
 		key := map[string]string{"Idempotency-Key": uuid.NewString()}
 		post := func(content string, header map[string]string) answer {
 			return other.callWith("POST", "/tweets", ann, map[string]string{"content": content}, header)

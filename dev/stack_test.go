@@ -304,15 +304,15 @@ func (one tweet) at(t *testing.T) time.Time {
 
 // apiWithClock is another API of the same stack, whose clock differs by that much.
 func (s *stack) apiWithClock(skew time.Duration) *stack {
-	return s.apiWith(s.store, func() time.Time { return time.Now().Add(skew) })
+	return s.apiWith(s.client, s.store, func() time.Time { return time.Now().Add(skew) })
 }
 
-// apiWith is another API of the same stack, with that store and that clock.
-func (s *stack) apiWith(store twtr.Store, now func() time.Time) *stack {
+// apiWith is another API of the same stack, with that client of Temporal, that store and that clock.
+func (s *stack) apiWith(temporal client.Client, store twtr.Store, now func() time.Time) *stack {
 	metrics, err := telemetry.New()
 	require.NoError(s.t, err)
 	handler, err := api.New(api.Config{
-		Store: store, Temporal: s.client, SealKeys: []string{sealKey},
+		Store: store, Temporal: temporal, SealKeys: []string{sealKey},
 		AuthKeys: []api.Key{{ID: "test", Secret: []byte(strings.Repeat("a", 32))}},
 		Logger:   slog.New(slog.DiscardHandler), Metrics: metrics,
 		Now: now,
