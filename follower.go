@@ -3,6 +3,8 @@ package twtr
 import (
 	"hash/fnv"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // Follow is the edge from a follower to the user they follow.
@@ -12,7 +14,16 @@ type Follow struct {
 	// At orders the changes of one edge, UTC, whole microseconds: the change with the latest At wins, in whatever order
 	// they reach the store.
 	At time.Time `json:"at"`
+	// Since is the id of the oldest tweet that the follower's feed must have: the last of the followee's newest
+	// [BackfillTweets] at the time of the follow, or [uuid.Nil] if they had fewer. It means nothing in a removal.
+	Since uuid.UUID `json:"since"`
+	// Requests are the ids of the requests that made the last changes, the newest first, at most [KeptRequests].
+	Requests []string `json:"requests,omitempty"`
 }
+
+// KeptRequests is how many requests an edge remembers. A request that is sent again, because its answer was lost, is recognized
+// unless so many others have changed the edge since.
+const KeptRequests = 20
 
 // Validate returns an [Invalid] error that names the rule that the follow breaks.
 func (f Follow) Validate() error {

@@ -119,16 +119,18 @@ type DeliveryStore interface {
 
 // FollowStore keeps who follows whom.
 type FollowStore interface {
-	// PutFollow stores the edge, in both directions, unless a later [FollowStore.DeleteFollow] of it came before.
+	// PutFollow stores the edge, in both directions, with its Since and Requests, unless a later [FollowStore.DeleteFollow] of it
+	// came before.
 	PutFollow(ctx context.Context, f Follow) error
-	// DeleteFollow removes the edge, in both directions, unless a later [FollowStore.PutFollow] of it came before.
-	// At the same time the removal wins.
+	// DeleteFollow removes the edge, in both directions, and remembers its Requests, unless a later [FollowStore.PutFollow] of it
+	// came before. At the same time the removal wins.
 	DeleteFollow(ctx context.Context, f Follow) error
-	// Follow returns the edge, with its time, or [NotFound].
+	// Follow returns the edge as it was put, or [NotFound]. Of one that a version without Since has put, Since is the smallest
+	// id of its time.
 	Follow(ctx context.Context, follower, followee string) (Follow, error)
-	// FollowChanged returns the time of the newest put or removal of the edge; zero if there is none. Removals are
-	// remembered for at least a day.
-	FollowChanged(ctx context.Context, follower, followee string) (time.Time, error)
+	// FollowChanged returns the time and the requests of the newest put or removal of the edge, and nothing else of it; a zero
+	// time if there is none. Removals are remembered for at least a day.
+	FollowChanged(ctx context.Context, follower, followee string) (Follow, error)
 	// Followers returns up to limit names of the followers of username in that bucket, in the order of their bytes,
 	// from the first one above after ("": from the first one).
 	Followers(ctx context.Context, username string, bucket int, after string, limit int) ([]string, error)

@@ -73,6 +73,13 @@ func NewTweetID(now time.Time) (uuid.UUID, error) {
 	return id, nil
 }
 
+// FirstTweetID is the smallest id of a tweet of that time.
+func FirstTweetID(at time.Time) (id uuid.UUID) {
+	setTime(&id, at)
+	id[6], id[8] = 0x70, 0x80
+	return id
+}
+
 // TimeOf is the time that a UUIDv7 was made: UTC, whole milliseconds.
 func TimeOf(id uuid.UUID) time.Time {
 	var ms int64

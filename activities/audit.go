@@ -32,8 +32,8 @@ type AuditProgress struct {
 const auditConcurrency = 16
 
 // AuditDelivery reads the feeds of the author's followers again, and counts those that lack the tweet or, if it is deleted,
-// still have it. A feed lacks a tweet if its reader followed before it was posted, or the tweet is one of those that a new
-// follower finds, unless newer tweets already fill the feed. It fails with [twtr.NotFound] if the tweet never existed.
+// still have it. A feed lacks a tweet if it is not older than the reader's [twtr.Follow.Since], unless newer tweets already fill the
+// feed. It fails with [twtr.NotFound] if the tweet never existed.
 func (a *Feeds) AuditDelivery(ctx context.Context, in AuditDeliveryInput) (twtr.Audit, error) {
 	audit, err := a.newDeliveryAudit(ctx, in)
 	if err != nil {
@@ -80,7 +80,6 @@ type deliveryAudit struct {
 	*Feeds
 	tweet   twtr.Tweet
 	deleted bool
-	isNew   bool // among those that a new follower finds
 	repair  bool
 }
 
@@ -99,9 +98,7 @@ func (a *Feeds) newDeliveryAudit(ctx context.Context, in AuditDeliveryInput) (*d
 	} else if err != nil {
 		return nil, err
 	}
-	newest, err := a.tweets.TweetsByUser(ctx, tweet.Username, twtr.Window{}, twtr.BackfillTweets)
-	isNew := slices.Contains(ids(newest), tweet.ID)
-	return &deliveryAudit{Feeds: a, tweet: tweet, deleted: deleted, isNew: isNew, repair: in.Repair}, err
+	return &deliveryAudit{Feeds: a, tweet: tweet, deleted: deleted, repair: in.Repair}, nil
 }
 
 // page audits the feeds of a page of followers, and adds what it finds to total.
@@ -189,7 +186,7 @@ func (d *deliveryAudit) isMissing(ctx context.Context, reader string) (bool, err
 		return false, nil
 	case err != nil:
 		return false, err
-	case f.At.After(d.tweet.CreatedAt()) && !d.isNew:
+	case compare(d.tweet.ID, f.Since) < 0:
 		return false, nil
 	}
 	floor, err := d.feeds.FeedFloor(ctx, reader, d.config.MaxItems)
@@ -216,7 +213,8 @@ type RebuildFeedInput struct {
 }
 
 // RebuildFeed makes a feed what it should be: of each user whom the reader follows the newest [twtr.BackfillTweets] and those
-// since the follow, no deleted tweet, and nothing of anyone else; of all these the newest, up to the limit.
+// from [twtr.Follow.Since] on, no deleted tweet, and nothing of anyone else; of all these the newest, up to the limit. Missing are
+// the latter alone: when newer tweets are deleted, older ones become the newest, and no one adds them to a feed.
 func (a *Feeds) RebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audit, error) {
 	r, err := a.newRebuild(ctx, in)
 	if err != nil {
@@ -242,7 +240,7 @@ func (a *Feeds) RebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audi
 	report := twtr.Audit{Checked: r.checked.Load()}
 	for _, id := range r.wanted.newest() {
 		r.expected[id] = true
-		if !r.have[id] {
+		if !r.have[id] && !r.optional[id] {
 			report.Missing++
 		}
 	}
@@ -262,13 +260,15 @@ type rebuild struct {
 	floor    uuid.UUID // tweets below may have been trimmed
 	have     map[uuid.UUID]bool
 	wanted   wanted
+	optional map[uuid.UUID]bool // of those that are wanted, what a feed may lack
 	expected map[uuid.UUID]bool
 	checked  atomic.Int64
 	failed   int64 // items that the store refuses to correct
 }
 
 func (a *Feeds) newRebuild(ctx context.Context, in RebuildFeedInput) (*rebuild, error) {
-	r := &rebuild{Feeds: a, RebuildFeedInput: in, have: map[uuid.UUID]bool{}, expected: map[uuid.UUID]bool{}, wanted: wanted{limit: a.config.MaxItems}}
+	r := &rebuild{Feeds: a, RebuildFeedInput: in, have: map[uuid.UUID]bool{}, optional: map[uuid.UUID]bool{}, expected: map[uuid.UUID]bool{},
+		wanted: wanted{limit: a.config.MaxItems}}
 	var err error
 	if r.feed, err = a.feed(ctx, in.Reader); err != nil {
 		return nil, err
@@ -312,12 +312,14 @@ func (r *rebuild) missingOf(ctx context.Context, f twtr.Follow) (missing []twtr.
 			return nil, err
 		}
 		for _, t := range page {
-			tooOld := compare(t.ID, r.floor) < 0 || n >= twtr.BackfillTweets && t.CreatedAt().Before(f.At)
+			before := compare(t.ID, f.Since) < 0
+			tooOld := compare(t.ID, r.floor) < 0 || before && n >= twtr.BackfillTweets
 			if tooOld || !r.wanted.add(t.ID) {
 				return missing, nil
 			}
 			n++
 			if !r.have[t.ID] {
+				r.optional[t.ID] = before
 				missing = append(missing, t)
 			}
 		}
@@ -378,10 +380,11 @@ const maxClockDifference = time.Minute
 // sweep removes an item of a user who is not followed, with the time of the unfollow or, if the store does not remember that, a
 // time before any clock's present: a follow that comes after it wins.
 func (r *rebuild) sweep(ctx context.Context, item twtr.Tweet) error {
-	at, err := r.follows.FollowChanged(ctx, r.Reader, item.Username)
+	changed, err := r.follows.FollowChanged(ctx, r.Reader, item.Username)
 	if err != nil {
 		return err
 	}
+	at := changed.At
 	if at.IsZero() {
 		at = time.Now().Add(-maxClockDifference).UTC()
 	}

@@ -10,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/activity"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -189,26 +188,21 @@ type FeedEdgeInput struct {
 	At     time.Time `json:"at"` // the time of the change
 }
 
-// Backfill writes the author's newest [twtr.BackfillTweets] into the reader's feed, unless an erasure of either has removed the
-// edge meanwhile. It returns the time that the change was made with: in.At or, if a tweet is from the future, a microsecond after
-// the newest tweet. Tweets that the store refuses are missing from the feed; an audit of it counts them.
+// Backfill writes the author's newest [twtr.BackfillTweets], and all those from the edge's Since on, into the reader's feed, unless an
+// erasure of either has removed the edge meanwhile. It returns the time that the change was made with: in.At or, if a tweet is from
+// the future, a microsecond after the newest tweet. Tweets that the store refuses are missing from the feed;
+// an audit of it counts them.
 func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()
-	var tweets []twtr.Tweet
-	g, reading := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		_, err := a.follows.Follow(reading, in.Reader, in.Author)
-		return err
-	})
-	g.Go(func() (err error) {
-		tweets, err = a.tweets.TweetsByUser(reading, in.Author, twtr.Window{}, twtr.BackfillTweets)
-		return err
-	})
-	err := g.Wait()
+	f, err := a.follows.Follow(ctx, in.Reader, in.Author)
 	if twtr.ErrorCode(err) == twtr.NotFound {
 		return in.At, nil
 	}
+	if err != nil {
+		return in.At, err
+	}
+	tweets, err := a.newest(ctx, in.Author, f.Since)
 	if err != nil {
 		return in.At, err
 	}
@@ -223,6 +217,27 @@ func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, erro
 // itemName names an item of a feed, for the log.
 func itemName(tweetID uuid.UUID, reader string) string {
 	return fmt.Sprintf("tweet %s in the feed of %s", tweetID, reader)
+}
+
+// newest reads the author's newest [twtr.BackfillTweets] and, if some were posted since then or some of them deleted, further ones
+// down to the id.
+func (a *Feeds) newest(ctx context.Context, author string, since uuid.UUID) (all []twtr.Tweet, err error) {
+	for w := (twtr.Window{}); ; {
+		page, err := a.tweets.TweetsByUser(ctx, author, w, twtr.BackfillTweets)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range page {
+			if len(all) >= twtr.BackfillTweets && compare(t.ID, since) < 0 {
+				return all, nil
+			}
+			all = append(all, t)
+		}
+		if len(page) < twtr.BackfillTweets || compare(all[len(all)-1].ID, since) <= 0 {
+			return all, nil
+		}
+		w.Before = all[len(all)-1].ID
+	}
 }
 
 // feedPage is how many items of a feed are read at a time.

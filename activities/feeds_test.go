@@ -351,7 +351,7 @@ func TestBackfillAddsTheNewest100(t *testing.T) {
 		tweet := newTweet(t, s)
 		want = append([]twtr.Tweet{tweet}, want...)
 	}
-	at := time.Now().UTC()
+	at := time.Now().UTC().Add(time.Hour)
 	backfilled := func() []twtr.Tweet {
 		used, err := feeds(s).Backfill(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "ann", At: at})
 		require.NoError(t, err)
@@ -361,8 +361,83 @@ func TestBackfillAddsTheNewest100(t *testing.T) {
 		return items
 	}
 	require.Empty(t, backfilled(), "bob does not follow: one of the two was erased")
-	require.NoError(t, s.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: at}))
+	edge := twtr.Follow{Follower: "bob", Followee: "ann", At: at, Since: want[99].ID}
+	require.NoError(t, s.PutFollow(t.Context(), edge))
 	require.Equal(t, want[:100], backfilled())
+	for range 150 { // before the backfill, by deliveries that had read the followers before the edge was put
+		want = append([]twtr.Tweet{newTweet(t, s)}, want...)
+	}
+	require.Equal(t, want[:250], backfilled())
+	for _, tweet := range want[:200] {
+		require.NoError(t, s.DeleteTweet(t.Context(), tweet))
+		require.NoError(t, s.RetractFeedItem(t.Context(), tweet.ID, []string{"bob"}, at))
+	}
+	require.Equal(t, want[200:], backfilled(), "the newest 100, or as many as there are")
+}
+
+// audits returns what audits say about bob's feed: of all of it, and of the tweets that ann has.
+func audits(t *testing.T, s twtr.Store) (feed, deliveries twtr.Audit) {
+	t.Helper()
+	a := feeds(s)
+	feed, err := run(a, a.RebuildFeed, activities.RebuildFeedInput{Reader: "bob", DryRun: true}, nil)
+	require.NoError(t, err)
+	tweets, err := s.TweetsByUser(t.Context(), "ann", twtr.Window{}, 1000)
+	require.NoError(t, err)
+	for _, tweet := range tweets {
+		one, err := run(a, a.AuditDelivery, activities.AuditDeliveryInput{TweetID: tweet.ID}, nil)
+		require.NoError(t, err)
+		deliveries.Checked += one.Checked
+		deliveries.Missing += one.Missing
+		deliveries.Extra += one.Extra
+	}
+	return feed, deliveries
+}
+
+func TestWhatDeletionsMakeOneOfTheNewestIsNotMissingAndWhatWasBackfilledIs(t *testing.T) {
+	s := newStore(t)
+	signUp(t, s, "ann", "bob")
+	newest := []twtr.Tweet{}
+	for range 150 {
+		newest = append([]twtr.Tweet{newTweet(t, s)}, newest...)
+	}
+	remove := func(tweets ...twtr.Tweet) {
+		for _, tweet := range tweets {
+			require.NoError(t, s.DeleteTweet(t.Context(), tweet))
+			require.NoError(t, s.RetractFeedItem(t.Context(), tweet.ID, []string{"bob"}, time.Now()))
+		}
+	}
+	remove(newest[:20]...) // before the follow
+	newest = newest[20:]
+	followers := &activities.Followers{Store: s}
+	edge, err := followers.ReadEdge(t.Context(), activities.Pair{Follower: "bob", Followee: "ann"})
+	require.NoError(t, err)
+	f := twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now().UTC(), Since: edge.Since}
+	require.NoError(t, followers.StoreFollow(t.Context(), f))
+	_, err = feeds(s).Backfill(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "ann", At: f.At})
+	require.NoError(t, err)
+	remove(newest[3])
+
+	feed, deliveries := audits(t, s)
+	require.Equal(t, twtr.Audit{Checked: 1}, feed)
+	require.Equal(t, twtr.Audit{Checked: 129}, deliveries)
+
+	last := newest[99] // the oldest that the backfill added
+	require.NoError(t, s.DeleteFeedItems(t.Context(), "bob", []uuid.UUID{last.ID}, f.At.Add(time.Second)))
+	feed, deliveries = audits(t, s)
+	require.Equal(t, twtr.Audit{Checked: 1, Missing: 1}, feed)
+	require.Equal(t, twtr.Audit{Checked: 129, Missing: 1}, deliveries)
+
+	f.At = f.At.Add(2 * time.Second) // as after an unfollow and a follow
+	require.NoError(t, s.PutFollow(t.Context(), f))
+	rebuilt, err := run(feeds(s), feeds(s).RebuildFeed, activities.RebuildFeedInput{Reader: "bob"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Audit{Checked: 1, Missing: 1}, rebuilt)
+	items, err := s.Feed(t.Context(), "bob", twtr.Window{}, 1000)
+	require.NoError(t, err)
+	require.Equal(t, append(newest[:3:3], newest[4:101]...), items, "also the one that is among the newest 100 now")
+	feed, deliveries = audits(t, s)
+	require.Equal(t, twtr.Audit{Checked: 1}, feed)
+	require.Equal(t, twtr.Audit{Checked: 129}, deliveries)
 }
 
 func TestASweepRemovesTweetsOfTheFuture(t *testing.T) {

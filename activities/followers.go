@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
@@ -16,10 +17,11 @@ type Followers struct {
 	Counts CountRequester
 }
 
-// FollowerStore keeps the users and who follows whom.
+// FollowerStore keeps the users, who follows whom, and the tweets that new followers find.
 type FollowerStore interface {
 	twtr.UserStore
 	twtr.FollowStore
+	twtr.TweetStore
 	twtr.ErasureStore
 }
 
@@ -47,6 +49,10 @@ type Edge struct {
 	Follows bool `json:"follows"`
 	// At is the time of the last change; zero if there was none, or only one so long ago that it no longer matters.
 	At time.Time `json:"at"`
+	// Since is that of the edge or, if it is not there, of one that is put now.
+	Since uuid.UUID `json:"since"`
+	// Requests made the last changes; the newest first.
+	Requests []string `json:"requests,omitempty"`
 	// Followings is how many users the follower follows.
 	Followings int `json:"followings"`
 }
@@ -56,10 +62,15 @@ func (a *Followers) ReadEdge(ctx context.Context, p Pair) (e Edge, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		f, err := a.Store.Follow(ctx, p.Follower, p.Followee)
-		e.Follows, e.At = err == nil, f.At // an edge that is there is later than every removal of it
+		e.Follows = err == nil // an edge that is there is later than every removal of it
 		if twtr.ErrorCode(err) == twtr.NotFound {
-			e.At, err = a.Store.FollowChanged(ctx, p.Follower, p.Followee)
+			f, err = a.Store.FollowChanged(ctx, p.Follower, p.Followee)
 		}
+		e.At, e.Requests = f.At, f.Requests
+		if err == nil && !e.Follows {
+			f.Since, err = a.newSince(ctx, p.Followee)
+		}
+		e.Since = f.Since
 		return err
 	})
 	g.Go(func() (err error) {
@@ -68,6 +79,15 @@ func (a *Followers) ReadEdge(ctx context.Context, p Pair) (e Edge, err error) {
 	})
 	err = g.Wait()
 	return e, err
+}
+
+// newSince is the Since of a follow of that user that begins now.
+func (a *Followers) newSince(ctx context.Context, followee string) (uuid.UUID, error) {
+	newest, err := a.Store.TweetsByUser(ctx, followee, twtr.Window{}, twtr.BackfillTweets)
+	if err != nil || len(newest) < twtr.BackfillTweets {
+		return uuid.Nil, err
+	}
+	return newest[twtr.BackfillTweets-1].ID, nil
 }
 
 // StoreFollow writes the edge, in both directions. It fails with [twtr.NotFound] if one of the two is no user. It looks that up

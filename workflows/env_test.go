@@ -129,6 +129,15 @@ func (e *env) request(after time.Duration, unfollow bool) *result {
 
 // requests sends requests one right after the other.
 func (e *env) requests(after time.Duration, unfollow ...bool) []*result {
+	ids := make([]string, len(unfollow))
+	for i := range ids {
+		ids[i] = workflows.FollowInput{}.Update().UpdateID
+	}
+	return e.send(after, ids, unfollow...)
+}
+
+// send sends requests with these ids one right after the other.
+func (e *env) send(after time.Duration, ids []string, unfollow ...bool) []*result {
 	results := make([]*result, len(unfollow))
 	for i := range results {
 		results[i] = &result{}
@@ -136,7 +145,7 @@ func (e *env) requests(after time.Duration, unfollow ...bool) []*result {
 	e.RegisterDelayedCallback(func() {
 		for i, r := range results {
 			update := workflows.FollowInput{Unfollow: unfollow[i]}.Update()
-			e.UpdateWorkflow(update.UpdateName, update.UpdateID, r.callback(), update.Args...)
+			e.UpdateWorkflow(update.UpdateName, ids[i], r.callback(), update.Args...)
 		}
 	}, after)
 	return results

@@ -3,6 +3,7 @@ package workflows
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -38,10 +39,15 @@ type FollowInput struct {
 type UnfinishedFollow struct {
 	// Follows is what the store has; feed and count are to be brought in line with it.
 	Follows bool `json:"follows"`
+	// Swept says that the feed was swept since the last unfollow.
+	Swept bool `json:"swept"`
 	// SweepAgain says that the second sweep of an unfollow is still to come.
 	SweepAgain bool `json:"sweepAgain,omitempty"`
 	// Last is the time of the last change of the edge or the feed.
 	Last time.Time `json:"last"`
+	// Since and Requests are those of the edge.
+	Since    uuid.UUID `json:"since"`
+	Requests []string  `json:"requests,omitempty"`
 }
 
 // updateRequest is the one update of Follow; its argument is one of the requests. It is one because of several updates that reach
@@ -74,6 +80,9 @@ func (in FollowInput) Update() client.UpdateWorkflowOptions {
 // update "request", which returns when its request, or a newer one, is durable. It then brings the follower's feed and the
 // other one's count of followers in line with it.
 //
+// Temporal recognizes a request that is sent again, because its answer was lost, in the newest run alone, by its update ID. So the edge
+// remembers the IDs of the last changes, for the runs after it, and for a worker that repeats a task which another one did not complete.
+//
 // Changes are ordered by their times. These are the workflow's, but always later than those of all changes before, so that no
 // order of clocks makes a request ineffective.
 func Follow(ctx workflow.Context, in FollowInput) error {
@@ -89,10 +98,10 @@ type follow struct {
 	pair activities.Pair
 	edge twtr.Follow // as last written
 
-	requests int     // taken
-	newest   request // the last one taken
-	answered request // the last one that is durable, or refused
-	refused  error   // why the answered one was refused
+	requests int       // taken
+	pending  []request // taken, and neither durable nor refused
+	answered request   // the last one that is durable, or refused
+	refused  error     // why the answered one was refused
 
 	change  int  // counts the changes of the edge
 	follows bool // what the last change made of it
@@ -100,12 +109,14 @@ type follow struct {
 	counted int  // the change that the count is in line with
 
 	last       time.Time // of the last change of the edge or the feed
+	swept      bool      // the feed was, since the last unfollow
 	sweepAgain time.Time // when; zero: not at all
 	broken     error     // why the feed or the count cannot be brought in line
 }
 
 // request is a request to follow or to unfollow.
 type request struct {
+	id      string
 	number  int
 	follows bool
 }
@@ -113,10 +124,11 @@ type request struct {
 func newFollow(ctx workflow.Context, in FollowInput) (*follow, error) {
 	f := &follow{
 		pair: activities.Pair{Follower: in.Follower, Followee: in.Followee},
-		edge: twtr.Follow{Follower: in.Follower, Followee: in.Followee},
+		edge: twtr.Follow{Follower: in.Follower, Followee: in.Followee}, swept: true,
 	}
 	if u := in.Unfinished; u != nil {
-		f.change, f.follows, f.last = 1, u.Follows, u.Last
+		f.change, f.follows, f.swept, f.last = 1, u.Follows, u.Swept, u.Last
+		f.edge.Since, f.edge.Requests = u.Since, u.Requests
 		if u.SweepAgain {
 			f.sweepAgain = workflow.Now(ctx).Add(sweepAfter)
 		}
@@ -139,8 +151,8 @@ func validRequest(ctx workflow.Context, name string) error {
 // take is the handler of the update.
 func (f *follow) take(ctx workflow.Context, name string) error {
 	f.requests++
-	r := request{number: f.requests, follows: name == requestFollow}
-	f.newest = r
+	r := request{id: workflow.GetCurrentUpdateInfo(ctx).ID, number: f.requests, follows: name == requestFollow}
+	f.pending = append(f.pending, r)
 	if err := workflow.Await(ctx, func() bool { return f.answered.number >= r.number }); err != nil {
 		return err
 	}
@@ -190,7 +202,7 @@ func (f *follow) awaitFirst(ctx workflow.Context) error {
 	})
 }
 
-func (f *follow) requested() bool { return f.answered.number < f.newest.number }
+func (f *follow) requested() bool { return len(f.pending) > 0 }
 
 // settled reports whether feed and count are in line with the edge.
 func (f *follow) settled() bool { return f.fed == f.change && f.counted == f.change }
@@ -212,42 +224,75 @@ func (f *follow) end(ctx workflow.Context) error {
 	}
 	return workflow.NewContinueAsNewError(ctx, Follow, FollowInput{
 		Follower: f.pair.Follower, Followee: f.pair.Followee,
-		Unfinished: &UnfinishedFollow{Follows: f.follows, SweepAgain: !f.sweepAgain.IsZero(), Last: f.last},
+		Unfinished: &UnfinishedFollow{Follows: f.follows, Swept: f.swept, SweepAgain: !f.sweepAgain.IsZero(), Last: f.last,
+			Since: f.edge.Since, Requests: f.edge.Requests},
 	})
 }
 
 // write makes the newest request durable, or refuses it. It fails only if the workflow is canceled.
 func (f *follow) write(ctx workflow.Context) error {
-	r := f.newest
-	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s %ss %s", f.pair.Follower, FollowInput{Unfollow: !r.follows}.request(), f.pair.Followee))
-	err := f.store(ctx, r.follows)
+	taken := f.pending
+	f.pending = nil
+	last := taken[len(taken)-1]
+	workflow.SetCurrentDetails(ctx, fmt.Sprintf("%s %ss %s", f.pair.Follower, FollowInput{Unfollow: !last.follows}.request(), f.pair.Followee))
+	newest, err := f.store(ctx, taken)
 	if temporal.IsCanceledError(err) {
 		return err
 	}
-	f.answered, f.refused = r, err
+	f.answered, f.refused = request{number: last.number, follows: newest.follows}, err
 	return nil
 }
 
-// store changes the edge, unless it is as requested already.
-func (f *follow) store(ctx workflow.Context, follows bool) error {
+// store changes the edge, unless it is as requested already. It returns the request that decided: the newest of those that did not
+// change the edge before.
+func (f *follow) store(ctx workflow.Context, taken []request) (request, error) {
+	newest := taken[len(taken)-1]
 	var stored activities.Edge
 	if err := short(ctx, followers.ReadEdge, f.pair, &stored); err != nil {
-		return err
+		return newest, err
 	}
-	if stored.Follows == follows {
-		return nil
+	f.adopt(stored, taken)
+	i := len(taken) - 1
+	for i >= 0 && slices.Contains(stored.Requests, taken[i].id) {
+		i--
 	}
-	if follows && stored.Followings >= twtr.MaxFollowings {
-		return temporal.NewNonRetryableApplicationError(
+	if i < 0 {
+		return newest, nil
+	}
+	newest = taken[i]
+	if stored.Follows == newest.follows {
+		return newest, nil
+	}
+	if newest.follows && stored.Followings >= twtr.MaxFollowings {
+		return newest, temporal.NewNonRetryableApplicationError(
 			fmt.Sprintf("you follow %d users, which is the limit: unfollow a user first", twtr.MaxFollowings), string(twtr.Invalid), nil)
 	}
 	f.last = latest(workflow.Now(ctx).UTC().Truncate(time.Microsecond), stored.At.Add(edgeStep), f.last.Add(edgeStep))
-	if err := f.put(ctx, follows); err != nil {
-		return err
+	requests := append([]string{newest.id}, stored.Requests...)
+	f.edge.Since, f.edge.Requests = stored.Since, requests[:min(len(requests), twtr.KeptRequests)]
+	if err := f.put(ctx, newest.follows); err != nil {
+		return newest, err
 	}
+	f.changed(newest.follows)
+	return newest, nil
+}
+
+// adopt takes over the last change of the edge if one of the requests made it. The run that did may have completed what follows from
+// it, or this run lost the task before it was completed: then feed and count are still to be brought in line.
+func (f *follow) adopt(stored activities.Edge, taken []request) {
+	if len(stored.Requests) == 0 || !slices.ContainsFunc(taken, func(r request) bool { return r.id == stored.Requests[0] }) {
+		return
+	}
+	f.edge.At, f.edge.Since, f.edge.Requests = stored.At, stored.Since, stored.Requests
+	f.last = latest(f.last, stored.At)
+	f.changed(stored.Follows)
+}
+
+// changed notes that the edge has changed, so that feed and count are brought in line.
+func (f *follow) changed(follows bool) {
 	f.change++
 	f.follows = follows
-	return nil
+	f.swept = f.swept && follows
 }
 
 // put writes the edge as of the last time.
@@ -259,8 +304,7 @@ func (f *follow) put(ctx workflow.Context, follows bool) error {
 	err := short(ctx, followers.StoreFollow, f.edge, nil)
 	if failure, ok := errors.AsType[*temporal.ApplicationError](err); ok && failure.Type() == string(twtr.NotFound) {
 		// The edge is gone, of which an attempt before may have written a part: what deliveries did meanwhile is swept.
-		f.change++
-		f.follows = false
+		f.changed(false)
 	}
 	return err
 }
@@ -277,9 +321,11 @@ func (f *follow) keepFeed(ctx workflow.Context) {
 	}
 }
 
-// reconcile brings the feed in line with the edge, unless the edge changes first.
+// reconcile brings the feed in line with the edge, unless the edge changes first. After an unfollow it sweeps the feed also if a follow
+// has come since: what was deleted in between was not removed from the feed of one who did not follow.
 func (f *follow) reconcile(ctx workflow.Context, follows bool, changed func() bool) error {
-	if !follows {
+	if !f.swept {
+		f.swept = true
 		if err := f.changeFeed(ctx, feeds.Sweep, "remove the tweets of %s from the feed of %s"); err != nil {
 			return err
 		}

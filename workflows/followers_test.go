@@ -73,6 +73,74 @@ func TestTheLastRequestToArriveWinsWhateverTheClocksSay(t *testing.T) {
 	}
 }
 
+func TestARequestThatIsSentAgainLaterTakesEffectOnce(t *testing.T) {
+	e := newEnv(t)
+	send := func(ids []string, unfollow ...bool) {
+		t.Helper()
+		e.next()
+		done := e.send(0, ids, unfollow...)
+		require.NoError(t, e.follow(bobAndAnn))
+		e.requireDone(done...)
+	}
+	send([]string{"follow"}, false)
+	send([]string{"unfollow"}, true)
+	send([]string{"follow"}, false)
+	require.False(t, e.follows(), "the unfollow is newer")
+	send([]string{"follow again", "follow"}, false, false)
+	require.True(t, e.follows(), "by the other request")
+	send([]string{"unfollow"}, true)
+	require.True(t, e.follows())
+	send([]string{"unfollow again", "follow again"}, true, false)
+	require.False(t, e.follows(), "the request that changed the edge last is no newer one when it is sent again")
+	for i := range twtr.KeptRequests {
+		send([]string{fmt.Sprint(i)}, i%2 == 1)
+	}
+	f, err := e.store.FollowChanged(t.Context(), "bob", "ann")
+	require.NoError(t, err)
+	require.Len(t, f.Requests, twtr.KeptRequests)
+	require.Equal(t, fmt.Sprint(twtr.KeptRequests-1), f.Requests[0])
+}
+
+func TestWhatFollowsFromAChangeIsDoneByAWorkerThatRepeatsTheTaskOfOneThatDied(t *testing.T) {
+	for _, unfollow := range []bool{false, true} {
+		t.Run(workflows.FollowInput{Unfollow: unfollow}.Update().Args[0].(string), func(t *testing.T) {
+			e := newEnv(t)
+			// The worker changed the edge in a local activity, and died before the task was completed.
+			edge := twtr.Follow{Follower: "bob", Followee: "ann", At: start.Add(-time.Second), Requests: []string{"request"}}
+			want := []uuid.UUID{}
+			if unfollow {
+				e.tweet(start.Add(-time.Hour), "bob")
+				require.NoError(t, e.store.Store.DeleteFollow(t.Context(), edge))
+			} else {
+				want = append(want, e.tweet(start.Add(-time.Hour)).ID)
+				require.NoError(t, e.store.Store.PutFollow(t.Context(), edge))
+			}
+			done := e.send(0, []string{"request"}, unfollow)
+			require.NoError(t, e.follow(bobAndAnn))
+			e.requireDone(done...)
+			require.Equal(t, !unfollow, e.follows())
+			require.Equal(t, want, e.feed())
+			require.Equal(t, len(want), e.followers())
+		})
+	}
+}
+
+func TestADeletionWhileTheEdgeWasGoneIsSweptHoweverShortThatWas(t *testing.T) {
+	e := newEnv(t)
+	tweet := e.tweet(start.Add(-time.Hour))
+	e.store.before = unavailable("PutFeedItems", 5) // the backfill is tried after 1.5 s and then after 3.1 s
+	done := []*result{e.request(0, false), e.request(1600*time.Millisecond, true), e.request(2500*time.Millisecond, false)}
+	e.RegisterDelayedCallback(func() {
+		require.NoError(t, e.store.PutFeedItem(t.Context(), tweet, []string{"bob"})) // a write of the backfill that was not answered
+	}, 500*time.Millisecond)
+	// Its retraction does not visit bob, who does not follow.
+	e.RegisterDelayedCallback(func() { require.NoError(t, e.store.DeleteTweet(t.Context(), tweet)) }, 2*time.Second)
+	require.NoError(t, e.follow(bobAndAnn))
+	e.requireDone(done...)
+	require.True(t, e.follows())
+	require.Empty(t, e.feed())
+}
+
 func TestARequestDuringTheWriteOfAnotherIsWrittenNext(t *testing.T) {
 	e := newEnv(t)
 	e.store.before = unavailable("PutFollow", 10) // longer than the local activity retries
@@ -219,6 +287,10 @@ func TestALongRunContinuesAsNewAndLosesNothing(t *testing.T) {
 	var in workflows.FollowInput
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
 	require.NotNil(t, in.Unfinished)
+	stored, err := e.store.FollowChanged(t.Context(), "bob", "ann")
+	require.NoError(t, err)
+	require.NotEmpty(t, stored.Requests)
+	require.Equal(t, stored.Requests, in.Unfinished.Requests)
 	require.True(t, in.Unfinished.SweepAgain)
 	e.next()
 	followed := e.request(time.Second, false)

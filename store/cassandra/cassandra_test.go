@@ -96,6 +96,22 @@ func TestMigrateStartsOverWhereAProcessDied(t *testing.T) {
 	require.Empty(t, items)
 }
 
+func TestAnEdgeOfAnEarlierVersionIsSinceTheTimeItWasPut(t *testing.T) {
+	c := testConfig(t)
+	require.NoError(t, Migrate(t.Context(), c))
+	s := open(t, c)
+	f := twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now().UTC().Truncate(time.Millisecond)}
+	at := f.At.UnixMicro()
+	require.NoError(t, s.exec(t.Context(), "INSERT INTO followings (username, followee, followed_at) VALUES ('bob', 'ann', ?) USING TIMESTAMP ?", at, at))
+	f.Since = twtr.FirstTweetID(f.At)
+	got, err := s.Follow(t.Context(), "bob", "ann")
+	require.NoError(t, err)
+	require.Equal(t, f, got)
+	got, err = s.FollowChanged(t.Context(), "bob", "ann")
+	require.NoError(t, err)
+	require.Equal(t, twtr.Follow{At: f.At}, got)
+}
+
 func TestTheLeaseOfADeadProcessExpiresAndThatOfALivingOneDoesNot(t *testing.T) {
 	t.Parallel() // it mostly waits
 	c := testConfig(t)

@@ -112,7 +112,7 @@ func (s *Store) EraseFollow(ctx context.Context, follower, followee string) erro
 	if err != nil {
 		return err
 	}
-	at := max(time.Now().UnixMicro(), changed.UnixMicro())
+	at := max(time.Now().UnixMicro(), changed.At.UnixMicro())
 	if err := s.exec(ctx, deleteFollower, at, followee, twtr.FollowerBucket(follower), follower); err != nil {
 		return err
 	}

@@ -2,9 +2,11 @@ package cassandra
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"github.com/gocql/gocql"
+	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
@@ -12,18 +14,18 @@ import (
 
 const (
 	insertFollower  = `INSERT INTO followers (username, bucket, follower) VALUES (?, ?, ?) USING TIMESTAMP ?`
-	insertFollowing = `INSERT INTO followings (username, followee, followed_at) VALUES (?, ?, ?) USING TIMESTAMP ?`
+	insertFollowing = `INSERT INTO followings (username, followee, followed_at, since, requests) VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?`
 	deleteFollower  = `DELETE FROM followers USING TIMESTAMP ? WHERE username = ? AND bucket = ? AND follower = ?`
 	deleteFollowing = `DELETE FROM followings USING TIMESTAMP ? WHERE username = ? AND followee = ?`
-	insertUnfollow  = `INSERT INTO unfollows (follower, followee, removed_at) VALUES (?, ?, ?) USING TIMESTAMP ? AND TTL ?`
-	selectUnfollow  = `SELECT removed_at FROM unfollows WHERE follower = ? AND followee = ?`
+	insertUnfollow  = `INSERT INTO unfollows (follower, followee, removed_at, requests) VALUES (?, ?, ?, ?) USING TIMESTAMP ? AND TTL ?`
+	selectUnfollow  = `SELECT removed_at, requests FROM unfollows WHERE follower = ? AND followee = ?`
 	selectFollowers = `SELECT follower FROM followers WHERE username = ? AND bucket = ? AND follower > ? LIMIT ?`
 	// One request for what are always 16 partitions, most of them empty: sixteen took twice as long.
 	selectFirstFollowers = `SELECT bucket, follower FROM followers WHERE username = ? AND bucket IN ? PER PARTITION LIMIT ?`
 
 	selectFollowings = `SELECT followee FROM followings WHERE username = ? AND followee > ? LIMIT ?`
 	countFollowings  = `SELECT count(*) FROM followings WHERE username = ?`
-	selectFollow     = `SELECT followed_at FROM followings WHERE username = ? AND followee = ?`
+	selectFollow     = `SELECT followed_at, since, requests FROM followings WHERE username = ? AND followee = ?`
 
 	selectBucket         = `SELECT follower FROM followers WHERE username = ? AND bucket = ?`
 	insertFollowerCount  = `INSERT INTO follower_counts (username, bucket, count, version) VALUES (?, ?, ?, 1) IF NOT EXISTS`
@@ -38,51 +40,82 @@ const unfollowLife = 26 * time.Hour
 // PutFollow implements [twtr.FollowStore].
 func (s *Store) PutFollow(ctx context.Context, f twtr.Follow) error {
 	at := f.At.UnixMicro()
+	requests, err := json.Marshal(f.Requests)
+	if err != nil {
+		return err
+	}
 	return s.execBatch(ctx,
 		row(insertFollower, f.Followee, twtr.FollowerBucket(f.Follower), f.Follower, at),
-		row(insertFollowing, f.Follower, f.Followee, at, at))
+		row(insertFollowing, f.Follower, f.Followee, at, gocql.UUID(f.Since), requests, at))
 }
 
 // DeleteFollow implements [twtr.FollowStore].
 func (s *Store) DeleteFollow(ctx context.Context, f twtr.Follow) error {
 	at := f.At.UnixMicro()
+	requests, err := json.Marshal(f.Requests)
+	if err != nil {
+		return err
+	}
 	return s.execBatch(ctx,
 		row(deleteFollower, at, f.Followee, twtr.FollowerBucket(f.Follower), f.Follower),
 		row(deleteFollowing, at, f.Follower, f.Followee),
-		row(insertUnfollow, f.Follower, f.Followee, at, at, int(unfollowLife.Seconds())))
+		row(insertUnfollow, f.Follower, f.Followee, at, requests, at, int(unfollowLife.Seconds())))
 }
 
 // Follow implements [twtr.FollowStore].
 func (s *Store) Follow(ctx context.Context, follower, followee string) (twtr.Follow, error) {
 	var at int64
-	found, err := s.one(ctx, gocql.LocalQuorum, selectFollow, []any{follower, followee}, &at)
+	var since *gocql.UUID
+	var requests []byte
+	found, err := s.one(ctx, gocql.LocalQuorum, selectFollow, []any{follower, followee}, &at, &since, &requests)
 	if err != nil {
 		return twtr.Follow{}, err
 	}
 	if !found {
 		return twtr.Follow{}, twtr.Errorf(twtr.NotFound, "%s does not follow %s", follower, followee)
 	}
-	return twtr.Follow{Follower: follower, Followee: followee, At: time.UnixMicro(at).UTC()}, nil
+	f, err := change(at, requests)
+	f.Follower, f.Followee = follower, followee
+	if since == nil { // written before there was this column
+		f.Since = twtr.FirstTweetID(f.At)
+	} else {
+		f.Since = uuid.UUID(*since)
+	}
+	return f, err
 }
 
 // FollowChanged implements [twtr.FollowStore].
-func (s *Store) FollowChanged(ctx context.Context, follower, followee string) (time.Time, error) {
+func (s *Store) FollowChanged(ctx context.Context, follower, followee string) (twtr.Follow, error) {
 	var put, removed int64
+	var putBy, removedBy []byte
 	g, gctx := errgroup.WithContext(ctx)
-	for statement, at := range map[string]*int64{selectFollow: &put, selectUnfollow: &removed} {
+	read := func(statement string, dest ...any) {
 		g.Go(func() error {
-			_, err := s.one(gctx, gocql.LocalQuorum, statement, []any{follower, followee}, at)
+			_, err := s.one(gctx, gocql.LocalQuorum, statement, []any{follower, followee}, dest...)
 			return err
 		})
 	}
+	read(selectFollow, &put, new(*gocql.UUID), &putBy)
+	read(selectUnfollow, &removed, &removedBy)
 	if err := g.Wait(); err != nil {
-		return time.Time{}, mapError(ctx, err)
+		return twtr.Follow{}, mapError(ctx, err)
 	}
-	newest := max(put, removed)
-	if newest == 0 {
-		return time.Time{}, nil
+	switch {
+	case put > removed:
+		return change(put, putBy)
+	case removed > 0:
+		return change(removed, removedBy)
 	}
-	return time.UnixMicro(newest).UTC(), nil
+	return twtr.Follow{}, nil
+}
+
+// change is what is stored of each change of an edge.
+func change(at int64, requests []byte) (twtr.Follow, error) {
+	f := twtr.Follow{At: time.UnixMicro(at).UTC()}
+	if len(requests) == 0 { // written before there was this column
+		return f, nil
+	}
+	return f, json.Unmarshal(requests, &f.Requests)
 }
 
 // Followers implements [twtr.FollowStore].

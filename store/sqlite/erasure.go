@@ -19,6 +19,7 @@ const (
 	retractAllOf    = `UPDATE feed_items SET author = '', body = '', written_at = max(written_at, ?), retracted = TRUE WHERE username = ? AND author = ?`
 	deleteFollower  = `DELETE FROM followers WHERE username = ? AND bucket = ? AND follower = ?`
 	deleteFollowing = `DELETE FROM followings WHERE username = ? AND followee = ?`
+	deleteChange    = `DELETE FROM follow_changes WHERE follower = ? AND followee = ?`
 	selectEdgesTo   = `SELECT follower, username FROM followers WHERE username = ? LIMIT ?`
 	selectEdgesFrom = `SELECT username, followee FROM followings WHERE username = ? LIMIT ?`
 	deleteOwnRows   = `DELETE FROM %[1]s WHERE (username, %[2]s) IN (SELECT username, %[2]s FROM %[1]s WHERE username = ? LIMIT ?)`
@@ -82,8 +83,10 @@ func (s *Store) eraseEdges(ctx context.Context, edges []twtr.Follow) error {
 			if _, err := tx.ExecContext(ctx, deleteFollower, e.Followee, twtr.FollowerBucket(e.Follower), e.Follower); err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, deleteFollowing, e.Follower, e.Followee); err != nil {
-				return err
+			for _, statement := range []string{deleteFollowing, deleteChange} {
+				if _, err := tx.ExecContext(ctx, statement, e.Follower, e.Followee); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -129,6 +132,7 @@ func (s *Store) eraseAllEdges(ctx context.Context, query, username string) error
 var traces = []struct{ table, condition string }{
 	{"deliveries", "username = ?1"},
 	{"feed_items", "username = ?1 OR author = ?1"},
+	{"follow_changes", "follower = ?1 OR followee = ?1"},
 	{"follower_counts", "username = ?1"},
 	{"followers", "username = ?1 OR follower = ?1"},
 	{"followings", "username = ?1 OR followee = ?1"},

@@ -3,8 +3,11 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -17,6 +20,8 @@ const (
 	upsertFollowing = `INSERT INTO followings (username, followee, written_at, removed) VALUES (?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET written_at = excluded.written_at, removed = excluded.removed
 		WHERE (excluded.written_at, excluded.removed) > (written_at, removed)`
+	putFollowChange = `INSERT INTO follow_changes (follower, followee, since, requests) VALUES (?, ?, ?, ?)
+		ON CONFLICT DO UPDATE SET since = excluded.since, requests = excluded.requests`
 	selectFollowers = `SELECT follower FROM followers
 		WHERE username = ? AND bucket = ? AND follower > ? AND NOT removed ORDER BY follower LIMIT ?`
 	selectFirstFollowers = `SELECT bucket, follower FROM followers
@@ -25,8 +30,9 @@ const (
 	selectFollowings = `SELECT followee FROM followings
 		WHERE username = ? AND followee > ? AND NOT removed ORDER BY followee LIMIT ?`
 	countFollowings     = `SELECT count(*) FROM followings WHERE username = ? AND NOT removed`
-	selectFollow        = `SELECT written_at FROM followings WHERE username = ? AND followee = ? AND NOT removed`
-	selectFollowChanged = `SELECT written_at FROM followings WHERE username = ? AND followee = ?`
+	selectFollowChanged = `SELECT f.written_at, f.removed, c.since, c.requests
+		FROM followings f LEFT JOIN follow_changes c ON c.follower = f.username AND c.followee = f.followee
+		WHERE f.username = ? AND f.followee = ?`
 
 	countFollowers       = `SELECT count(*) FROM followers WHERE username = ? AND bucket = ? AND NOT removed`
 	insertFollowerCount  = `INSERT INTO follower_counts (username, bucket, count, version) VALUES (?, ?, ?, 1) ON CONFLICT DO NOTHING`
@@ -46,40 +52,60 @@ func (s *Store) DeleteFollow(ctx context.Context, f twtr.Follow) error {
 }
 
 func (s *Store) writeFollow(ctx context.Context, f twtr.Follow, removed bool) error {
+	requests, err := json.Marshal(f.Requests)
+	if err != nil {
+		return err
+	}
 	return s.transact(ctx, func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, upsertFollower, f.Followee, twtr.FollowerBucket(f.Follower), f.Follower, f.At.UnixMicro(), removed)
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, upsertFollowing, f.Follower, f.Followee, f.At.UnixMicro(), removed)
+		result, err := tx.ExecContext(ctx, upsertFollowing, f.Follower, f.Followee, f.At.UnixMicro(), removed)
+		if err != nil {
+			return err
+		}
+		if rows, err := result.RowsAffected(); err != nil || rows == 0 { // a later change came before
+			return err
+		}
+		_, err = tx.ExecContext(ctx, putFollowChange, f.Follower, f.Followee, f.Since[:], string(requests))
 		return err
 	})
 }
 
 // Follow implements [twtr.FollowStore].
 func (s *Store) Follow(ctx context.Context, follower, followee string) (twtr.Follow, error) {
-	var at int64
-	err := s.read.QueryRowContext(ctx, selectFollow, follower, followee).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
+	f, removed, err := s.lastChange(ctx, follower, followee)
+	if err == nil && (removed || f.At.IsZero()) {
 		return twtr.Follow{}, twtr.Errorf(twtr.NotFound, "%s does not follow %s", follower, followee)
 	}
-	if err != nil {
-		return twtr.Follow{}, mapError(ctx, err)
-	}
-	return twtr.Follow{Follower: follower, Followee: followee, At: time.UnixMicro(at).UTC()}, nil
+	return f, err
 }
 
 // FollowChanged implements [twtr.FollowStore]. A removal leaves its row until it is purged.
-func (s *Store) FollowChanged(ctx context.Context, follower, followee string) (time.Time, error) {
+func (s *Store) FollowChanged(ctx context.Context, follower, followee string) (twtr.Follow, error) {
+	f, _, err := s.lastChange(ctx, follower, followee)
+	return twtr.Follow{At: f.At, Requests: f.Requests}, err
+}
+
+// lastChange returns the edge as it was put or removed last; with a zero time if it never was.
+func (s *Store) lastChange(ctx context.Context, follower, followee string) (f twtr.Follow, removed bool, err error) {
 	var at int64
-	err := s.read.QueryRowContext(ctx, selectFollowChanged, follower, followee).Scan(&at)
+	var since uuid.NullUUID
+	var requests []byte
+	err = s.read.QueryRowContext(ctx, selectFollowChanged, follower, followee).Scan(&at, &removed, &since, &requests)
 	if errors.Is(err, sql.ErrNoRows) {
-		return time.Time{}, nil
+		return twtr.Follow{}, false, nil
 	}
 	if err != nil {
-		return time.Time{}, mapError(ctx, err)
+		return twtr.Follow{}, false, mapError(ctx, err)
 	}
-	return time.UnixMicro(at).UTC(), nil
+	f = twtr.Follow{Follower: follower, Followee: followee, At: time.UnixMicro(at).UTC(), Since: since.UUID}
+	if !since.Valid { // written before there were follow_changes
+		f.Since = twtr.FirstTweetID(f.At)
+		return f, removed, nil
+	}
+	return f, removed, json.Unmarshal(requests, &f.Requests)
 }
 
 // Followers implements [twtr.FollowStore].

@@ -130,9 +130,11 @@ const (
 	purgeKeys          = `DELETE FROM idempotency_keys WHERE expires_at * 1000 < ?`
 	purgeTweets        = `DELETE FROM deleted_tweets WHERE deleted_at < ?`
 	purgeFollowers     = `DELETE FROM followers WHERE removed AND written_at < ?`
-	purgeFollowings    = `DELETE FROM followings WHERE removed AND written_at < ?`
-	purgeFeedItems     = `DELETE FROM feed_items WHERE removed AND written_at < ?`
-	tombstoneLife      = 10 * 24 * time.Hour
+	purgeFollowChanges = `DELETE FROM follow_changes WHERE (follower, followee) IN
+		(SELECT username, followee FROM followings WHERE removed AND written_at < ?)`
+	purgeFollowings = `DELETE FROM followings WHERE removed AND written_at < ?`
+	purgeFeedItems  = `DELETE FROM feed_items WHERE removed AND written_at < ?`
+	tombstoneLife   = 10 * 24 * time.Hour
 )
 
 // Migrate makes the file, if there is none, and brings its schema up to date. Concurrent calls, also in several processes,
@@ -182,7 +184,7 @@ func Migrate(ctx context.Context, path string) error {
 func (s *Store) purge(ctx context.Context) error {
 	before := time.Now().Add(-tombstoneLife).UnixMicro()
 	for _, purge := range []string{purgeSessions, purgeEndedSessions, purgeLoginFailures, purgeKnownSources, purgeKeys, purgeTweets,
-		purgeFollowers, purgeFollowings, purgeFeedItems} {
+		purgeFollowers, purgeFollowChanges, purgeFollowings, purgeFeedItems} {
 		if _, err := s.exec(ctx, purge, before); err != nil {
 			return err
 		}

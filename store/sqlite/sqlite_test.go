@@ -149,13 +149,26 @@ func TestAFileOfAnEarlierTwtrIsRefusedAndLeftAsItIs(t *testing.T) {
 
 func TestMigrateStartsOverWhereAProcessDied(t *testing.T) {
 	path := migrated(t)
-	raw(t, path, `UPDATE schema_migrations SET version = 1, dirty = TRUE`)
-	raw(t, path, `DROP TABLE deliveries`)
+	raw(t, path, `UPDATE schema_migrations SET dirty = TRUE`)
+	raw(t, path, `DROP TABLE follow_changes`) // of the newest version
 	_, err := sqlite.Open(t.Context(), path)
 	require.ErrorContains(t, err, "run `twtr migrate`")
 	require.NoError(t, sqlite.Migrate(t.Context(), path))
-	_, err = open(t, path).Receipt(t.Context(), uuid.New())
+	_, err = open(t, path).Follow(t.Context(), "bob", "ann")
 	require.Equal(t, twtr.NotFound, twtr.ErrorCode(err))
+}
+
+func TestAnEdgeOfAnEarlierVersionIsSinceTheTimeItWasPut(t *testing.T) {
+	path := migrated(t)
+	at := time.Now().UTC().Truncate(time.Millisecond)
+	raw(t, path, fmt.Sprintf(`INSERT INTO followings VALUES ('bob', 'ann', %d, FALSE)`, at.UnixMicro()))
+	s := open(t, path)
+	f, err := s.Follow(t.Context(), "bob", "ann")
+	require.NoError(t, err)
+	require.Equal(t, twtr.Follow{Follower: "bob", Followee: "ann", At: at, Since: twtr.FirstTweetID(at)}, f)
+	f, err = s.FollowChanged(t.Context(), "bob", "ann")
+	require.NoError(t, err)
+	require.Equal(t, twtr.Follow{At: at}, f)
 }
 
 func TestALockForMigrationEndsWithItsProcess(t *testing.T) {

@@ -270,7 +270,7 @@ var erasureTests = []test{
 					requireEdge(t, s, f, false)
 					changed, err := s.FollowChanged(ctx, f.Follower, f.Followee)
 					require.NoError(t, err)
-					require.Zero(t, changed)
+					require.Equal(t, twtr.Follow{}, changed)
 				}
 			}
 			for _, f := range l.follows[2:] {

@@ -295,9 +295,10 @@ var followTests = []test{
 			f := twtr.Follow{Follower: name(), Followee: name()}
 			got, err := s.FollowChanged(t.Context(), f.Follower, f.Followee)
 			require.NoError(t, err)
-			require.Zero(t, got)
+			require.Equal(t, twtr.Follow{}, got)
 			for _, c := range slices.Concat(changes, changes) {
-				f.At = at.Add(c.d)
+				f.At, f.Since = at.Add(c.d), idAt(at.Add(c.d), 1)
+				f.Requests = []string{fmt.Sprint(c), "the one before"}
 				if c.remove {
 					require.NoError(t, s.DeleteFollow(t.Context(), f))
 				} else {
@@ -307,10 +308,24 @@ var followTests = []test{
 			newest := slices.MaxFunc(changes, func(a, b change) int { return int(a.d - b.d) })
 			got, err = s.FollowChanged(t.Context(), f.Follower, f.Followee)
 			require.NoError(t, err)
-			require.Equal(t, at.Add(newest.d), got, "%v", changes)
+			// At the same time the removal wins.
+			for _, c := range changes {
+				if c.d == newest.d && c.remove {
+					newest = c
+				}
+			}
+			f.At, f.Since, f.Requests = at.Add(newest.d), idAt(at.Add(newest.d), 1), []string{fmt.Sprint(newest), "the one before"}
+			require.Equal(t, twtr.Follow{At: f.At, Requests: f.Requests}, got, "%v", changes)
+			stored, err := s.Follow(t.Context(), f.Follower, f.Followee)
+			if newest.remove {
+				requireCode(t, twtr.NotFound, err)
+			} else {
+				require.NoError(t, err)
+				require.Equal(t, f, stored, "%v", changes)
+			}
 			got, err = s.FollowChanged(t.Context(), f.Followee, f.Follower)
 			require.NoError(t, err)
-			require.Zero(t, got)
+			require.Equal(t, twtr.Follow{}, got)
 		}
 	}},
 	{"a count replaces the one of the version before it, and no other", func(t *testing.T, s twtr.Store) {

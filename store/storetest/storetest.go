@@ -173,7 +173,7 @@ func stockOf(username string) stock {
 		claim:   twtr.IdempotencyClaim{Username: username, Key: "key", TweetID: id, RequestHash: []byte("hash"), ExpiresAt: now().Add(time.Hour)},
 		receipt: twtr.Receipt{TweetID: id, Username: username, State: twtr.DeliveryComplete, Delivered: 7, CompletedAt: now()},
 		count:   twtr.FollowerCount{Username: username, Bucket: 3, Count: 5, Version: 1},
-		follow:  twtr.Follow{Follower: username, Followee: name(), At: now()},
+		follow:  twtr.Follow{Follower: username, Followee: name(), At: now(), Since: id, Requests: []string{"b", "a"}},
 		reader:  name(),
 	}
 }
@@ -224,7 +224,7 @@ func (o stock) check(ctx context.Context, s twtr.Store) error {
 		changed, following, first, left, floor}
 	want := []any{o.user, o.session, []twtr.Session{o.session}, o.failed, true, o.tweet, []twtr.Tweet{o.tweet}, []twtr.Tweet{o.tweet},
 		[]string{o.follow.Follower}, []string{o.follow.Followee}, o.claim, o.receipt, o.follow, []twtr.FollowerCount{o.count}, 1, []string{o.reader},
-		o.follow.At, 1, []string{o.follow.Follower}, []twtr.BucketCursor(nil), o.tweet.ID}
+		twtr.Follow{At: o.follow.At, Requests: o.follow.Requests}, 1, []string{o.follow.Follower}, []twtr.BucketCursor(nil), o.tweet.ID}
 	if !reflect.DeepEqual(want, got) {
 		return fmt.Errorf("want %v, got %v", want, got)
 	}

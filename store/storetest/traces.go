@@ -22,7 +22,7 @@ var (
 	// userColumns are the columns that name users.
 	userColumns = []string{"username", "author", "follower", "followee"}
 	// textColumns are the columns of text that name no user.
-	textColumns = []string{"email", "display_name", "password_hash", "client", "source", "key", "body", "state"}
+	textColumns = []string{"email", "display_name", "password_hash", "client", "source", "key", "body", "state", "requests"}
 )
 
 // RunTraces asserts that Traces finds a row by each of the schema's columns that name a user, which are so many. The last argument
