@@ -28,8 +28,8 @@ func TestAuditUserPrintsTheTablesThatHoldAnythingOfAUser(t *testing.T) {
 		gotCode, gotOut, gotErr := twtr(t, append([]string{"audit-user"}, args...)...)
 		require.Equal(t, []any{code, stdout, stderr}, []any{gotCode, gotOut, gotErr})
 	}
-	requireAudit(3, "followers\nfollowings\nusers\n", "twtr: the store holds something of user ann\n", "Ann")
-	requireAudit(3, "deliveries\nfollowers\nfollowings\n", "twtr: the store holds something of user bob\n", "bob")
+	requireAudit(3, "follow_changes\nfollowers\nfollowings\nusers\n", "twtr: the store holds something of user ann\n", "Ann")
+	requireAudit(3, "deliveries\nfollow_changes\nfollowers\nfollowings\n", "twtr: the store holds something of user bob\n", "bob")
 	requireAudit(0, "", "", "eve")
 	requireAudit(2, "", "twtr: accepts 1 arg(s), received 0; usage: twtr audit-user USER [flags]\n")
 	require.NoError(t, s.EraseFollow(ctx, follow.Follower, follow.Followee))
