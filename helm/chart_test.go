@@ -222,7 +222,10 @@ func TestEveryVariableIsASettingAndEverySettingCanBeSet(t *testing.T) {
 func TestExtraVariablesReachTheirContainers(t *testing.T) {
 	for _, p := range pods(render(t, "everything")) {
 		for _, c := range p.Spec.Containers {
-			extra := slices.ContainsFunc(c.Env, func(v struct{ Name, Value string }) bool { return v.Name == "HTTPS_PROXY" })
+			extra := false
+			for _, variable := range c.Env {
+				extra = extra || variable.Name == "HTTPS_PROXY"
+			}
 			require.True(t, extra || p.object.kind() == "Pod", "%s of %s", c.Name, p.object) // a Pod is the chart's test
 		}
 	}
