@@ -235,7 +235,7 @@ func (s *system) resetDelivery(ctx context.Context, _ *rand.Rand) (func(context.
 	})
 	if err != nil { // Temporal may be affected by another fault
 		fmt.Println("            no delivery is reset:", err)
-		return nil, nil //nolint:nilerr // see above
+		return nil, nil
 	}
 	for _, e := range list.Executions {
 		iterator := s.client.GetWorkflowHistory(ctx, e.Execution.WorkflowId, e.Execution.RunId, false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)

@@ -46,7 +46,7 @@ func (p *process) startLocked(env []string) error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.program, p.args...)
+	cmd := exec.CommandContext(context.Background(), p.program, p.args...) // it outlives the fault that starts it
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, log, log
 	cmd.Env = append(append(os.Environ(), p.env...), env...)
 	// In a process group of its own, so that Ctrl-C reaches only the run, which then ends everything. It ends with the run, however
