@@ -91,7 +91,7 @@ func sorted[V any](m map[string]V) (keys []string) {
 }
 
 // outage returns the longest time between two successes of which a part was during the fault, and the time from the healing to the first
-// success after it; 0 if there was none.
+// success after it; 0 if there was none. Without a success after the fault the first time ends with it.
 func outage(times []time.Duration, s struck) (gap, recovered time.Duration) {
 	i, _ := slices.BinarySearch(times, s.began)
 	for ; i < len(times); i++ {
@@ -101,6 +101,9 @@ func outage(times []time.Duration, s struck) (gap, recovered time.Duration) {
 		if times[i] >= s.ended {
 			return gap, times[i] - s.ended
 		}
+	}
+	if len(times) > 0 {
+		gap = max(gap, s.ended-times[len(times)-1])
 	}
 	return gap, 0
 }
