@@ -169,7 +169,7 @@ components() {
 }
 
 up() {
-  local tool
+  local tool directory
   for tool in apt-get curl go ip nsenter openssl pgrep; do
     command -v $tool >/dev/null || die "needs $tool, which is not installed"
   done
@@ -178,6 +178,10 @@ up() {
     return
   }
   mkdir -p "$cache/images"
+  # On a disk that becomes full the kubelet ends pods.
+  for directory in "$cache" /var/tmp; do
+    [ "$(df --output=avail -k "$directory" | tail -n 1)" -gt $((8 << 20)) ] || die "needs 8 GB of free disk at $directory (the first time 25 GB)"
+  done
   (
     flock 9 # two at once would build the same twice
     debs
