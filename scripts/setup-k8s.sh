@@ -265,7 +265,7 @@ case ${1:-} in
 To use the account for a day, with its own kubeconfig:
 
   TOKEN=\$(kubectl -n $NAMESPACE create token $ACCOUNT --duration 24h)
-  kubectl config view --raw --minify --flatten > $ACCOUNT.kubeconfig
+  (umask 077; kubectl config view --raw --minify --flatten > $ACCOUNT.kubeconfig)
   export KUBECONFIG=\$PWD/$ACCOUNT.kubeconfig
   kubectl config unset users
   kubectl config set-credentials $ACCOUNT --token "\$TOKEN"
