@@ -62,8 +62,9 @@ func (c *clients) names() []string {
 
 // follow records that users follow another who do not act.
 func (c *clients) follow(followers []string, whom string) {
+	now := c.now()
 	for _, name := range followers {
-		c.add(history.Op{Kind: history.Follow, User: name, Target: whom, Outcome: history.Acknowledged, Call: c.now(), Return: c.now()})
+		c.add(history.Op{Kind: history.Follow, User: name, Target: whom, Outcome: history.Acknowledged, Call: now, Return: now})
 	}
 }
 
@@ -335,7 +336,13 @@ func (d *device) postToMany(ctx context.Context) {
 }
 
 func (d *device) delivered(ctx context.Context) bool {
-	var receipt struct{ State string }
-	err := d.api.Call(ctx, http.MethodGet, "/deliveries/"+d.own[0], d.access, nil, &receipt)
-	return err == nil && receipt.State != "running"
+	var receipt struct {
+		State     string
+		Delivered int64
+	}
+	if d.api.Call(ctx, http.MethodGet, "/deliveries/"+d.own[0], d.access, nil, &receipt) != nil {
+		return false
+	}
+	d.progressed(receipt.Delivered)
+	return receipt.State != "running"
 }

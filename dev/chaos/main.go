@@ -128,7 +128,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err := errors.Join(err, recorder.close(), writeJSON(filepath.Join(o.dir, "final.json"), final)); err != nil {
 		return err
 	}
-	return o.judge(report{ops, struck}, check.Run(ops, final), recorder.wrong, out)
+	return o.judge(newReport(ops, struck, recorder.delivery), check.Run(ops, final), recorder.wrong, out)
 }
 
 // afterwards is how long the clients go on when the last fault is healed, so that one can see how they recover.

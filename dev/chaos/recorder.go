@@ -26,11 +26,24 @@ const answerTimeout = 10 * time.Second
 type recorder struct {
 	began time.Time
 
-	mu     sync.Mutex
-	ops    []history.Op
-	file   *os.File
-	failed error    // of writing the file
-	wrong  []string // answers that break a promise by themselves
+	mu       sync.Mutex
+	ops      []history.Op
+	file     *os.File
+	failed   error      // of writing the file
+	delivery []progress // of the large deliveries
+	wrong    []string   // answers that break a promise by themselves
+}
+
+// progress is how many feeds had the newest tweet of the celebrity.
+type progress struct {
+	at    time.Duration
+	feeds int64
+}
+
+func (r *recorder) progressed(feeds int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.delivery = append(r.delivery, progress{r.now(), feeds})
 }
 
 func newRecorder(dir string) (*recorder, error) {

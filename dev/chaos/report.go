@@ -22,8 +22,15 @@ import (
 
 // report tells what clients noticed of the faults.
 type report struct {
-	ops    []history.Op
-	struck []struck
+	ops      []history.Op
+	struck   []struck
+	delivery []progress
+}
+
+// newReport leaves out what was no call: the follows of those who have no account.
+func newReport(ops []history.Op, struck []struck, delivery []progress) report {
+	calls := slices.DeleteFunc(slices.Clone(ops), func(op history.Op) bool { return op.Call == op.Return })
+	return report{calls, struck, delivery}
 }
 
 // columns are the kinds of calls that the table has a column for.
@@ -123,15 +130,34 @@ func (r report) slowest() string {
 	return "slowest answers: " + strings.Join(parts, ", ")
 }
 
-// plot draws the calls per second, with and without success, and the faults below them.
+// plot draws the calls per second, the deliveries, and the faults, one below the other.
 func (r report) plot(out io.Writer) error {
 	if len(r.ops) == 0 {
 		return nil
 	}
-	calls, faults := plot.New(), plot.New()
-	calls.Title.Text = "Calls per second, and what was broken"
-	calls.Y.Label.Text, calls.Y.Min, calls.Legend.Top = "calls per second", 0, true
+	calls, deliveries, faults := plot.New(), plot.New(), plot.New()
 	end := r.ops[len(r.ops)-1].Return
+	for _, err := range []error{r.plotCalls(calls, end), r.plotDeliveries(deliveries), r.plotFaults(faults)} {
+		if err != nil {
+			return err
+		}
+	}
+	faults.X.Label.Text = "seconds"
+	for _, p := range []*plot.Plot{calls, deliveries, faults} {
+		p.X.Min, p.X.Max = 0, end.Seconds()
+	}
+	const width, height = 30 * vg.Centimeter, 6 * vg.Centimeter
+	canvas := vgsvg.New(width, 3*height)
+	tiles := plot.Align([][]*plot.Plot{{calls}, {deliveries}, {faults}}, draw.Tiles{Rows: 3, Cols: 1}, draw.New(canvas))
+	for i, p := range []*plot.Plot{calls, deliveries, faults} {
+		p.Draw(tiles[i][0])
+	}
+	_, err := canvas.WriteTo(out)
+	return err
+}
+
+func (r report) plotCalls(p *plot.Plot, end time.Duration) error {
+	p.Y.Label.Text, p.Y.Min, p.Legend.Top = "calls per second", 0, true
 	for i, outcome := range []struct {
 		name string
 		is   bool
@@ -150,23 +176,27 @@ func (r report) plot(out io.Writer) error {
 			return err
 		}
 		line.Color = plotutil.Color(1 - i)
-		calls.Add(line)
-		calls.Legend.Add(outcome.name, line)
+		p.Add(line)
+		p.Legend.Add(outcome.name, line)
 	}
-	if err := r.plotFaults(faults); err != nil {
+	return nil
+}
+
+func (r report) plotDeliveries(p *plot.Plot) error {
+	p.Y.Label.Text, p.Y.Min = "feeds with the newest tweet", 0
+	var points plotter.XYs
+	for _, d := range r.delivery {
+		points = append(points, plotter.XY{X: d.at.Seconds(), Y: float64(d.feeds)})
+	}
+	if len(points) == 0 {
+		return nil
+	}
+	line, err := plotter.NewLine(points)
+	if err != nil {
 		return err
 	}
-	faults.X.Label.Text = "seconds"
-	calls.X.Min, faults.X.Min, calls.X.Max, faults.X.Max = 0, 0, end.Seconds(), end.Seconds()
-
-	const width = 30 * vg.Centimeter
-	height := 7*vg.Centimeter + vg.Length(len(faults.Y.Tick.Marker.Ticks(0, 1)))*0.5*vg.Centimeter
-	canvas := vgsvg.New(width, height+7*vg.Centimeter)
-	tiles := plot.Align([][]*plot.Plot{{calls}, {faults}}, draw.Tiles{Rows: 2, Cols: 1}, draw.New(canvas))
-	calls.Draw(tiles[0][0])
-	faults.Draw(tiles[1][0])
-	_, err := canvas.WriteTo(out)
-	return err
+	p.Add(line)
+	return nil
 }
 
 // plotFaults draws a row for each kind of fault that struck.
