@@ -112,17 +112,10 @@ if ! find_browser; then
 fi
 
 step "end to end" go -C dev test ${race:+"$race"} -count=1 -timeout 30m ./...
-if [ "$(uname -s)" != Linux ]; then
-  untested+=("faults (not Linux)")
+if [ "$(uname -s)" = Linux ]; then
+  step "faults" go -C dev run ./chaos -seed 1 -for 40s -followers 2000 -store sqlite
 else
-  step "faults, on SQLite" go -C dev run ./chaos -seed 1 -for 40s -followers 2000 -store sqlite
-  # Three nodes with addresses of their own, which run without Docker.
-  if command -v java >/dev/null && command -v mvn >/dev/null; then
-    step "faults, on Cassandra" go -C dev run ./chaos -seed 1 -for 2m -followers 2000
-  else
-    untested+=("faults, on Cassandra (no Java 17 with Maven)")
-    [ -z "${REQUIRE_CASSANDRA:-}" ] || failed+=("no Java for faults on Cassandra, and REQUIRE_CASSANDRA is set")
-  fi
+  untested+=("faults (not Linux)")
 fi
 if [ -n "$race" ]; then
   step "a large account, without the race detector" go -C dev test -count=1 -run TestALargeAccount .
