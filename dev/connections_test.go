@@ -108,7 +108,9 @@ func TestTenThousandIdleConnectionsAreHeldWhileOthersAreServed(t *testing.T) {
 	askAll()
 	each := (api.memory(t) - before) / idleConnections
 	t.Logf("%d bytes a connection", each)
-	require.Less(t, each, 40<<10)
+	if !raceDetector { // which needs memory of its own
+		require.Less(t, each, 40<<10)
+	}
 
 	ann, bob := s.signUp("ann"), s.signUp("bob")
 	s.follow(bob, "ann")

@@ -118,7 +118,7 @@ else
   untested+=("faults (not Linux)")
 fi
 if [ -n "$race" ]; then
-  step "a large account, without the race detector" go -C dev test -count=1 -run TestALargeAccount .
+  step "a large account, and memory, without the race detector" go -C dev test -count=1 -run 'TestALargeAccount|TestTenThousand' .
 fi
 
 join() {
