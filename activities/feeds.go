@@ -190,8 +190,7 @@ type FeedEdgeInput struct {
 
 // Backfill writes the author's newest [twtr.BackfillTweets], and all those from the edge's Since on, into the reader's feed, unless an
 // erasure of either has removed the edge meanwhile. It returns the time that the change was made with: in.At or, if a tweet is from
-// the future, a microsecond after the newest tweet. Tweets that the store refuses are missing from the feed;
-// an audit of it counts them.
+// the future, a microsecond after the newest tweet. Tweets that the store refuses are missing from the feed; an audit of it counts them.
 func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, pageWindow)
 	defer cancel()

@@ -237,7 +237,7 @@ func workerCommand(s *Settings) *cobra.Command {
 func codecServerCommand(s *Settings) *cobra.Command {
 	return &cobra.Command{
 		Use:   "codec-server",
-		Short: "Decrypt payloads for the Temporal Web UI and CLI; whoever reaches it reads all workflows",
+		Short: "Decrypt payloads for the Temporal Web UI and CLI; anyone who can connect to it can read all workflows",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := s.Parse("temporal.codec_keys", "codec.addr")

@@ -1,7 +1,6 @@
 package cmd
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -96,7 +95,7 @@ func storeProbe(c StoreConfig) prober {
 
 func temporalProbe(options client.Options) prober {
 	return func(ctx context.Context, trying func(what, where string)) *notReady {
-		trying("Temporal", "Temporal at "+cmp.Or(options.HostPort, client.DefaultHostPort))
+		trying("Temporal", "Temporal at "+temporalclient.Address(options))
 		if err := temporalclient.Reach(ctx, options); err != nil {
 			return &notReady{what: "Temporal", err: err}
 		}

@@ -2,20 +2,19 @@ package main
 
 import (
 	"io"
-	"net"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/twtr-dev/twtr/dev/internal/certificates"
+	"github.com/twtr-dev/twtr/dev/internal/netfault"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 )
 
@@ -81,35 +80,10 @@ func (s *secured) startCassandra(a certificates.Authority) {
 
 // relay passes connections to another address of this machine on, for which the server has no certificate.
 func (s *secured) relay(server string) (addr string) {
-	listener, err := net.Listen("tcp", "127.0.8.1:0")
+	proxy, err := netfault.Start("127.0.8.1:0", server)
 	require.NoError(s.t, err)
-	var wg sync.WaitGroup
-	s.t.Cleanup(func() {
-		listener.Close()
-		wg.Wait()
-	})
-	wg.Go(func() {
-		for {
-			client, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() {
-				defer client.Close()
-				upstream, err := net.Dial("tcp", server)
-				if err != nil {
-					return
-				}
-				wg.Go(func() {
-					_, _ = io.Copy(client, upstream)
-					client.Close()
-				})
-				_, _ = io.Copy(upstream, client) // either end may close it
-				upstream.Close()
-			})
-		}
-	})
-	return listener.Addr().String()
+	s.t.Cleanup(proxy.Stop)
+	return proxy.Addr()
 }
 
 // TestTLSToCassandraAndTemporal runs twtr with each of the two as an operator does, with the right settings and with wrong ones.

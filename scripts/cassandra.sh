@@ -7,7 +7,7 @@
 #   scripts/cassandra.sh pause|resume    freezes and thaws them, to simulate an outage
 #   scripts/cassandra.sh fetch           prints the directory of its Java archives
 #   TWTR_CASSANDRA_DIR                   the directory of data, logs and process ids (.twtr/cassandra)
-#   TWTR_CASSANDRA_NETWORK               the first three numbers of the nodes' addresses (127.0.0), so that others can run beside them
+#   TWTR_CASSANDRA_NETWORK               the first three numbers of the nodes' addresses (127.0.0); with others a second cluster can run
 #   TWTR_CASSANDRA_CLIENTS               those of the addresses that the nodes tell clients to connect to, as of proxies (the same)
 #   TWTR_CASSANDRA_TLS                   clients must use TLS, with a certificate: the directory of ca.crt, and of keystore.pem with the
 #                                        nodes' key and certificate
@@ -128,9 +128,9 @@ END
     java.base/jdk.internal.reflect java.base/jdk.internal.util.jar java.base/sun.nio.ch jdk.management/com.sun.management.internal; do
     flags+=(--add-opens "$package=ALL-UNNAMED")
   done
-  # In its own session, so that a later Ctrl-C in this terminal does not stop it.
-  # nodetool reaches a node by JMX, on one address of the machine only.
+  # For nodetool. JMX listens on 127.0.0.1 in every network, so only one cluster can have these ports.
   [ "$NETWORK" != 127.0.0 ] || flags+=("-Dcassandra.jmx.local.port=$((7198 + $1))")
+  # In its own session, so that a later Ctrl-C in this terminal does not stop it.
   setsid java "-Xms$heap" "-Xmx$heap" -XX:+UseG1GC -Djdk.attach.allowAttachSelf=true "${flags[@]}" \
     "-Dcassandra.config=file://$home/cassandra.yaml" "-Dlogback.configurationFile=$home/logback.xml" "-Dcassandra.storagedir=$home" \
     -Dcassandra.skip_wait_for_gossip_to_settle=0 "-Dcassandra.ring_delay_ms=$delay" \

@@ -107,7 +107,7 @@ func (d *device) newSession() string {
 
 // pause waits up to twice that time, and reports whether to go on.
 func (d *device) pause(ctx context.Context, mean time.Duration) bool {
-	return wait(ctx, time.Duration(d.random.Int64N(int64(2*mean)))) == nil
+	return traffic.Wait(ctx, time.Duration(d.random.Int64N(int64(2*mean)))) == nil
 }
 
 func (d *device) run(ctx context.Context) {

@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/api/workflowservice/v1"
 
 	"github.com/twtr-dev/twtr/dev/internal/netfault"
+	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
 
 // fault is one kind of what can go wrong. strike lets it happen to something chosen at random, and returns what heals it.
@@ -137,7 +138,7 @@ func (s *system) replaceWorkers(ctx context.Context, _ *rand.Rand) (func(context
 		if err := w.start(); err != nil {
 			return nil, err
 		}
-		if err := wait(ctx, time.Second); err != nil {
+		if err := traffic.Wait(ctx, time.Second); err != nil {
 			return nil, err
 		}
 	}
@@ -271,7 +272,7 @@ type striker struct {
 // run strikes until the context ends, and heals what it struck.
 func (s *striker) run(ctx context.Context) error {
 	for {
-		if err := wait(ctx, s.between(5*time.Second, 20*time.Second)); err != nil {
+		if err := traffic.Wait(ctx, s.between(5*time.Second, 20*time.Second)); err != nil {
 			return nil //nolint:nilerr // the time is over
 		}
 		first, _ := s.next("")
@@ -338,7 +339,7 @@ func (s *striker) strike(ctx context.Context, faults []fault) error {
 	slices.SortFunc(all, func(a, b active) int { return int(a.left - b.left) })
 	began := s.now()
 	for _, a := range all {
-		_ = wait(ctx, a.left-(s.now()-began)) // the end of the run heals, too
+		_ = traffic.Wait(ctx, a.left-(s.now()-began)) // the end of the run heals, too
 		if a.heal != nil {
 			if err := a.heal(context.WithoutCancel(ctx)); err != nil {
 				failed = errors.Join(failed, fmt.Errorf("heal %s: %w", a.name, err))

@@ -109,7 +109,7 @@ func (s *system) readUser(ctx context.Context, api *traffic.Client, name string,
 	return nil
 }
 
-// readFeeds reads the feeds of users who have no account, from the store.
+// readFeeds reads feeds from the store, also of users who have no account.
 func (s *system) readFeeds(ctx context.Context, readers []string, feeds map[string][]string) error {
 	var mu sync.Mutex
 	g, ctx := errgroup.WithContext(ctx)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/twtr-dev/twtr/dev/chaos/check"
+	"github.com/twtr-dev/twtr/dev/internal/traffic"
 )
 
 func main() {
@@ -152,7 +153,7 @@ func (o options) strike(ctx context.Context, s *system, c *clients) ([]struck, e
 	c.start(acting)
 	err := striker.run(striking)
 	if err == nil {
-		err = wait(ctx, afterwards)
+		err = traffic.Wait(ctx, afterwards)
 	}
 	stop()
 	c.wait()

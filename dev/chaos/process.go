@@ -106,13 +106,3 @@ func (p *process) end(s syscall.Signal) {
 		<-done
 	}
 }
-
-// wait returns after that time, or with the context's error if it ends first.
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"go.temporal.io/sdk/client"
+	sdklog "go.temporal.io/sdk/log"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/dev/internal/checks"
@@ -186,7 +188,7 @@ func (s *system) process(name, program string, env []string, args ...string) *pr
 
 func dial(ctx context.Context, addr string) (c client.Client, err error) {
 	err = traffic.Eventually(ctx, time.Minute, func() error {
-		c, err = client.DialContext(ctx, client.Options{HostPort: addr, Logger: silent{}})
+		c, err = client.DialContext(ctx, client.Options{HostPort: addr, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
 		return err
 	})
 	return c, err
@@ -259,11 +261,3 @@ func (s *system) stop() (err error) {
 	}
 	return err
 }
-
-// silent drops the log of Temporal's client.
-type silent struct{}
-
-func (silent) Debug(string, ...any) {}
-func (silent) Info(string, ...any)  {}
-func (silent) Warn(string, ...any)  {}
-func (silent) Error(string, ...any) {}

@@ -38,7 +38,7 @@ func (t *test) cassandra(ctx context.Context) error {
 	}
 	_, err = t.deployer.run(ctx, "delete", "pod", "twtr-cassandra-1", "--force", "--grace-period=0")
 	if err == nil {
-		err = wait(ctx, 10*time.Second)
+		err = traffic.Wait(ctx, 10*time.Second)
 	}
 	if err := errors.Join(err, load.Finish(ctx, nil)); err != nil {
 		return err

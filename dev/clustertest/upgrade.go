@@ -33,13 +33,13 @@ func (t *test) upgrade(ctx context.Context) error {
 	if err := t.setVersion(ctx, "set-ramping-version", v2, "--percentage", "50"); err != nil {
 		return err
 	}
-	if err := wait(ctx, 5*time.Second); err != nil { // so that both get work
+	if err := traffic.Wait(ctx, 5*time.Second); err != nil { // so that both get work
 		return err
 	}
 	if err := t.setVersion(ctx, "set-current-version", v2); err != nil {
 		return err
 	}
-	if err := wait(ctx, 3*time.Second); err != nil {
+	if err := traffic.Wait(ctx, 3*time.Second); err != nil {
 		return err
 	}
 	if err := load.Finish(ctx, nil); err != nil {
@@ -97,13 +97,4 @@ func (t *test) images(ctx context.Context, want string) error {
 		}
 		return nil
 	})
-}
-
-func wait(ctx context.Context, d time.Duration) error {
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-time.After(d):
-		return nil
-	}
 }

@@ -57,7 +57,8 @@ func checkAddress(address string) error {
 const (
 	// timeout bounds how long [Dial] and [Reach] wait for Temporal.
 	timeout = 10 * time.Second
-	// lazyTimeout bounds how long [DialLazily] waits for Temporal before it goes on without it: less than the 5 s of a request.
+	// lazyTimeout bounds how long [DialLazily] waits for Temporal before it continues without it. It is shorter than the 5 s that a
+	// request may take.
 	lazyTimeout = 3 * time.Second
 	// registerEvery is the pause between two attempts to register the search attributes.
 	registerEvery = time.Second
@@ -93,7 +94,7 @@ func DialLazily(ctx context.Context, options client.Options, attributes []tempor
 	case err == nil:
 		return c, nil
 	case isUnavailable(err):
-		options.Logger.Warn("Temporal is unavailable; what needs it fails until it is available", "address", address(options), "error", err)
+		options.Logger.Warn("Temporal is unavailable; what needs it fails until it is available", "address", Address(options), "error", err)
 		go r.retry(ctx)
 		return c, nil
 	default:
@@ -120,7 +121,7 @@ func (r *registration) try(ctx context.Context) error {
 }
 
 // retry tries until it succeeds or ctx ends. An error that is not an outage is logged, and tried again, too: somebody may correct
-// its cause in Temporal, and what needs no Temporal goes on meanwhile.
+// its cause in Temporal. Requests that do not need Temporal are served meanwhile.
 func (r *registration) retry(ctx context.Context) {
 	logged := ""
 	for {
@@ -131,12 +132,12 @@ func (r *registration) retry(ctx context.Context) {
 		}
 		err := r.try(ctx)
 		if err == nil {
-			r.options.Logger.Info("Temporal is available", "address", address(r.options))
+			r.options.Logger.Info("Temporal is available", "address", Address(r.options))
 			return
 		}
 		if text := err.Error(); !isUnavailable(err) && text != logged {
 			logged = text
-			r.options.Logger.Error("Temporal refuses the search attributes", "address", address(r.options), "error", err)
+			r.options.Logger.Error("Temporal refuses the search attributes", "address", Address(r.options), "error", err)
 		}
 	}
 }
@@ -166,13 +167,13 @@ func Describe(options client.Options) string {
 	if options.Credentials != nil {
 		key = ", API key ******"
 	}
-	return fmt.Sprintf("address %q, namespace %q, %s%s", address(options), namespace(options), tls, key)
+	return fmt.Sprintf("address %q, namespace %q, %s%s", Address(options), namespace(options), tls, key)
 }
 
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
-		return nil, fmt.Errorf("no response from Temporal at %s (TEMPORAL_ADDRESS) %s: %w", address(options), security(options), err)
+		return nil, fmt.Errorf("no response from Temporal at %s (TEMPORAL_ADDRESS) %s: %w", Address(options), security(options), err)
 	}
 	return c, nil
 }
@@ -191,7 +192,8 @@ func security(options client.Options) string {
 	}
 }
 
-func address(options client.Options) string {
+// Address is the host and port that the options connect to.
+func Address(options client.Options) string {
 	return cmp.Or(options.HostPort, client.DefaultHostPort)
 }
 

@@ -33,6 +33,9 @@ func (p *Proxy) Stop() { p.proxy.Stop() }
 // Hang keeps connections open, accepts new ones, and forwards nothing.
 func (p *Proxy) Hang() error { return p.add("timeout", `{"timeout": 0}`, upstream, downstream) }
 
+// Mute keeps connections open, passes on what clients send, and drops what the server answers.
+func (p *Proxy) Mute() error { return p.add("timeout", `{"timeout": 0}`, downstream) }
+
 // Delay delays all that the server sends.
 func (p *Proxy) Delay(by time.Duration) error {
 	return p.add("latency", fmt.Sprintf(`{"latency": %d}`, by.Milliseconds()), downstream)

@@ -186,10 +186,18 @@ func Eventually(ctx context.Context, limit time.Duration, f func() error) error 
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not within %v: %w", limit, err)
 		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(500 * time.Millisecond):
+		if err := Wait(ctx, 500*time.Millisecond); err != nil {
+			return err
 		}
+	}
+}
+
+// Wait returns after that time, or with the context's error if it ends first.
+func Wait(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
