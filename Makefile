@@ -32,8 +32,13 @@ fuzz-api: ## test the API against its OpenAPI description with schemathesis (nee
 	@scripts/fuzz-api.sh
 
 .PHONY: chaos
-chaos: ## break one part after the other under load, and check that nothing is lost: SEED=n, MINUTES=n (20), STORE=cassandra or sqlite
-	GOWORK=off go -C dev run ./chaos -seed $(or $(SEED),0) -for $(or $(MINUTES),20)m -store $(or $(STORE),cassandra) -plot '$(abspath $(PLOT))'
+chaos: ## break one part after the other under load, and check that nothing is lost: SEED=n, MINUTES=n (20), STORE=cassandra or sqlite, OUTAGE=15m
+	GOWORK=off go -C dev run ./chaos -seed $(or $(SEED),0) -for $(or $(MINUTES),20)m -store $(or $(STORE),cassandra) -outage $(or $(OUTAGE),0) \
+		-plot '$(abspath $(PLOT))'
+
+.PHONY: soak
+soak: ## 64 clients for 30 minutes without faults, with the memory and goroutines of each process: MINUTES=n (30)
+	GOWORK=off go -C dev run ./chaos -only none -users 32 -for $(or $(MINUTES),30)m
 
 .PHONY: bench
 bench: ## benchmark against the raw store and Temporal; writes bench/ (STORE=cassandra or sqlite, ONLY=regexp)

@@ -25,14 +25,11 @@ type clients struct {
 	done  sync.WaitGroup
 }
 
-// userCount is how many users act all the time. Few, so that their operations meet.
-const userCount = 8
-
 const celebrity = "celebrity"
 
-func newClients(r *recorder, api *traffic.Client, seed uint64) *clients {
+func newClients(r *recorder, api *traffic.Client, seed uint64, users int) *clients {
 	c := &clients{recorder: r, api: api, seed: seed}
-	for i := range userCount {
+	for i := range users {
 		c.users = append(c.users, fmt.Sprintf("user%d", i))
 	}
 	return c

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -83,6 +84,11 @@ func (s *system) faults() (all []fault) {
 		add("the clock of a worker of "+domain+" is off by 5 s", domain, 5*second, 15*second, s.moveClock(s.workersOf(domain)))
 	}
 	return all
+}
+
+// faultsNamed are those that have a text in their names.
+func (s *system) faultsNamed(text string) []fault {
+	return slices.DeleteFunc(s.faults(), func(f fault) bool { return !strings.Contains(f.name, text) })
 }
 
 func (s *system) workersOf(domain string) (both []*process) {

@@ -39,6 +39,26 @@ func (s *system) settled(ctx context.Context) error {
 	})
 }
 
+// maxEvents is what docs/operations.md promises of histories.
+const maxEvents = 2000
+
+// longestHistory returns how many events the longest history has of those that have ended.
+func (s *system) longestHistory(ctx context.Context) (longest int64, err error) {
+	request := &workflowservice.ListWorkflowExecutionsRequest{PageSize: 1000, Query: "ExecutionStatus != 'Running'"}
+	for {
+		list, err := s.client.ListWorkflow(ctx, request)
+		if err != nil {
+			return 0, err
+		}
+		for _, e := range list.Executions {
+			longest = max(longest, e.HistoryLength)
+		}
+		if request.NextPageToken = list.NextPageToken; len(request.NextPageToken) == 0 {
+			return longest, nil
+		}
+	}
+}
+
 // maxItems is the default of feed.max_items.
 const maxItems = 1000
 

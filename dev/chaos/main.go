@@ -18,6 +18,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -40,13 +41,15 @@ type options struct {
 	seed      uint64
 	length    time.Duration
 	followers int
-	rows      int    // per second
-	engine    string // cassandra or sqlite
-	only      string // faults whose names contain it
-	broken    string // safeguard to take away
-	root      string // of the repository
-	dir       string // for everything that the run leaves
-	plot      string // file
+	rows      int // per second
+	users     int
+	engine    string        // cassandra or sqlite
+	only      string        // faults whose names contain it; none
+	outage    time.Duration // of all Cassandra nodes, instead of other faults
+	broken    string        // safeguard to take away
+	root      string        // of the repository
+	dir       string        // for everything that the run leaves
+	plot      string        // file
 }
 
 func run(ctx context.Context, args []string, out io.Writer) (err error) {
@@ -57,7 +60,9 @@ func run(ctx context.Context, args []string, out io.Writer) (err error) {
 	flags.IntVar(&o.followers, "followers", 10_000, "of the user whose tweets are always being delivered")
 	flags.IntVar(&o.rows, "rows", 500, "feed items per second that each worker writes, so that a delivery takes a while; 0: no limit")
 	flags.StringVar(&o.engine, "store", "cassandra", "cassandra or sqlite")
-	flags.StringVar(&o.only, "only", "", "only the faults whose names contain this")
+	flags.IntVar(&o.users, "users", 8, "who act all the time, with two clients each; few, so that their operations meet")
+	flags.StringVar(&o.only, "only", "", "only the faults whose names contain this; none: no faults")
+	flags.DurationVar(&o.outage, "outage", 0, "instead of other faults all Cassandra nodes are killed, for so long")
 	flags.StringVar(&o.broken, "break", "", "take a safeguard away, to see that the check finds it: "+strings.Join(slices.Sorted(maps.Keys(breaks)), ", "))
 	flags.StringVar(&o.root, "root", "..", "of the repository")
 	flags.StringVar(&o.dir, "dir", "", "for logs, data and the history, which a run without findings removes; default: a temporary one")
@@ -102,7 +107,7 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	c := newClients(recorder, newClient(s.addrs), o.seed)
+	c := newClients(recorder, newClient(s.addrs), o.seed, o.users)
 	if err := c.signUpAll(ctx); err != nil {
 		return err
 	}
@@ -112,7 +117,9 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	}
 	c.follow(followers, celebrity)
 
-	struck, err := o.strike(ctx, s, c)
+	used := &usage{of: s.twtrs, rows: map[string][]string{}}
+	used.measure(ctx, "before")
+	struck, err := o.strike(ctx, s, c, used)
 	if err != nil {
 		return err
 	}
@@ -120,10 +127,19 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	if err := s.settled(ctx); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%8.1f s  no workflow runs\n", c.now().Seconds())
+	longest, err := s.longestHistory(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "%8.1f s  no workflow runs; the longest history has %d events\n", c.now().Seconds(), longest)
+	if longest >= maxEvents {
+		return fmt.Errorf("a history has %d events", longest)
+	}
+	used.measure(ctx, "after")
 	if restarts := s.restarts(); restarts != "" {
 		fmt.Fprintf(out, "processes that ended by themselves, as when they started without a dependency: %s\n", restarts)
 	}
+	used.table(out)
 	ops := c.all() // without the log-ins of the reading
 	final, err := s.read(ctx, c, followers)
 	if err := errors.Join(err, recorder.close(), writeJSON(filepath.Join(o.dir, "final.json"), final)); err != nil {
@@ -136,27 +152,33 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 const afterwards = 15 * time.Second
 
 // strike lets the clients act and the faults happen, for the time of the run.
-func (o options) strike(ctx context.Context, s *system, c *clients) ([]struck, error) {
+func (o options) strike(ctx context.Context, s *system, c *clients, u *usage) ([]struck, error) {
 	acting, stop := context.WithCancel(ctx)
 	defer stop()
-	striking, cancel := context.WithTimeout(ctx, o.length)
-	defer cancel()
 	striker := &striker{random: rand.New(rand.NewPCG(o.seed, 0)), now: c.now}
-	for _, f := range s.faults() {
-		if strings.Contains(f.name, o.only) {
-			striker.all = append(striker.all, f)
-		}
-	}
-	if len(striker.all) == 0 {
-		return nil, fmt.Errorf("no fault has %q in its name", o.only)
-	}
 	c.start(acting)
-	err := striker.run(striking)
+	var measuring sync.WaitGroup
+	measuring.Go(func() { u.measureDuring(acting, o.length) })
+	var err error
+	switch {
+	case o.outage > 0:
+		err = striker.strike(ctx, []fault{{name: "Cassandra is unavailable", atLeast: o.outage, atMost: o.outage, strike: s.killNodes(cassandraNodes)}})
+	case o.only == "none":
+		err = traffic.Wait(ctx, o.length)
+	default:
+		striking, cancel := context.WithTimeout(ctx, o.length)
+		defer cancel()
+		if striker.all = s.faultsNamed(o.only); len(striker.all) == 0 {
+			return nil, fmt.Errorf("no fault has %q in its name", o.only)
+		}
+		err = striker.run(striking)
+	}
 	if err == nil {
 		err = traffic.Wait(ctx, afterwards)
 	}
 	stop()
 	c.wait()
+	measuring.Wait()
 	return striker.struck, err
 }
 

@@ -122,11 +122,19 @@ func (s *system) startAll(ctx context.Context, temporal, rows string, args []str
 			return err
 		}
 		s.addrs = append(s.addrs, addr)
-		s.apis = append(s.apis, s.process(fmt.Sprintf("api-%d", i+1), s.programs.v1, append(slices.Clone(env), "TWTR_HTTP_ADDR="+addr), "api"))
+		api := s.process(fmt.Sprintf("api-%d", i+1), s.programs.v1, append(slices.Clone(env), "TWTR_HTTP_ADDR="+addr), "api")
+		api.metrics = addr
+		s.apis = append(s.apis, api)
 	}
 	for _, domain := range domains {
 		for i := range 2 {
-			s.workers = append(s.workers, s.process(fmt.Sprintf("worker-%s-%d", domain, i+1), s.programs.v1, env, "worker", domain))
+			addr, err := freeaddr.Find(ctx)
+			if err != nil {
+				return err
+			}
+			worker := s.process(fmt.Sprintf("worker-%s-%d", domain, i+1), s.programs.v1, append(slices.Clone(env), "TWTR_WORKER_ADDR="+addr), "worker", domain)
+			worker.metrics = addr
+			s.workers = append(s.workers, worker)
 		}
 	}
 	for _, p := range slices.Concat(s.apis, s.workers) {
@@ -153,7 +161,7 @@ func (s *system) startAlone(ctx context.Context, temporal, rows string, args []s
 	s.addrs = []string{addr}
 	s.env = append([]string{"TWTR_SQLITE_PATH=" + filepath.Join(data, ".twtr", "twtr.db"), "TEMPORAL_ADDRESS=" + temporal}, secrets...)
 	s.alone = s.process("dev", s.programs.dev, []string{rows}, append(args, "--http-addr", addr)...)
-	s.alone.dir = data
+	s.alone.dir, s.alone.metrics = data, addr
 	if err := s.alone.start(); err != nil {
 		return err
 	}
@@ -167,12 +175,14 @@ func (s *system) startAlone(ctx context.Context, temporal, rows string, args []s
 }
 
 // generate gives the celebrity followers who have no account, and returns their names.
-func (s *system) generate(ctx context.Context, n int) (names []string, err error) {
+func (s *system) generate(ctx context.Context, n int) (names []string, _ error) {
 	for i := range n {
 		names = append(names, fmt.Sprintf("g1-%d", i))
 	}
-	_, err = s.twtr(ctx, "generate", "--followers", strconv.Itoa(n), "--of", celebrity)
-	return names, err
+	return names, traffic.Eventually(ctx, 5*time.Minute, func() error { // the nodes may be slow at first; repeating it changes nothing
+		_, err := s.twtr(ctx, "generate", "--followers", strconv.Itoa(n), "--of", celebrity)
+		return err
+	})
 }
 
 // twtr runs a command of the binary, and returns what it printed.
