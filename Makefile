@@ -60,7 +60,7 @@ histories: ## rewrite the recorded workflow histories (only after a change that 
 # Each module is checked with its own go.mod. The workspace is only a convenience; `go list` below checks it.
 .PHONY: lint
 lint: export GOWORK := off
-lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod files, shell scripts and GitHub's workflow
+lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod files, shell scripts and GitHub's workflows
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted by gofmt:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go -C dev vet ./...
@@ -71,8 +71,8 @@ lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod
 	go -C dev mod tidy -diff
 	GOWORK= go list -deps ./dev ./cmd/twtr >/dev/null
 	@if python3 -m pip --version >/dev/null 2>&1; then set -x; "$$(scripts/tools.sh shellcheck)" .ci/run scripts/*.sh dev/cluster/*.sh dev/*/*/*.sh && \
-	"$$(scripts/tools.sh actionlint)" -shellcheck "$$(scripts/tools.sh shellcheck)" .github/workflows/ci.yml; \
-	else echo "NOT CHECKED: the shell scripts and the workflow (no Python with pip to install shellcheck)"; fi
+	"$$(scripts/tools.sh actionlint)" -shellcheck "$$(scripts/tools.sh shellcheck)" .github/workflows/*.yml; \
+	else echo "NOT CHECKED: the shell scripts and the workflows (no Python with pip to install shellcheck)"; fi
 
 .PHONY: build
 build: ## build bin/twtr, a static binary
@@ -85,6 +85,10 @@ docker-build: ## build the image twtr:TAG (default: the version) for this machin
 .PHONY: docker-build-push
 docker-build-push: ## build the image for amd64 and arm64 and push it: REGISTRY=registry.example.com/team TAG=v1
 	@REGISTRY='$(REGISTRY)' TAG='$(TAG)' scripts/docker-build-push.sh push
+
+.PHONY: release-dry-run
+release-dry-run: ## make everything of a release in dist/ and publish nothing: TAG=v0.1.0, REGISTRY, PLATFORMS
+	@scripts/release.sh --dry-run '$(TAG)'
 
 .PHONY: up
 up: ## start everything as containers (docker-compose.yml); creates the secrets in .env
@@ -137,4 +141,4 @@ helm-test: ## test the chart: lint, Kubernetes' schemas, assertions, its process
 
 .PHONY: clean
 clean: ## remove build output (not the data in .twtr/)
-	rm -rf bin
+	rm -rf bin dist

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
 )
 
@@ -56,11 +57,9 @@ func exitCode(err error) int {
 	return 1
 }
 
-// NewRoot returns the command twtr, of that version.
+// NewRoot returns the command twtr, of that version or, if it is empty, of the source's.
 func NewRoot(version string) *cobra.Command {
-	if info, ok := debug.ReadBuildInfo(); ok && version == "" {
-		version = info.Main.Version
-	}
+	version = cmp.Or(version, sourceVersion())
 	root := &cobra.Command{
 		Use:               "twtr",
 		Short:             "A Twitter-like backend on Temporal: every write to users, tweets and follows is a workflow",
@@ -77,6 +76,16 @@ func NewRoot(version string) *cobra.Command {
 	root.AddCommand(apiCommand(s), workerCommand(s), migrateCommand(s), waitCommand(s), configCommand(s), healthcheckCommand(s),
 		generateCommand(s), rebuildFeedCommand(s), auditCommand(s), auditUserCommand(s), replayCommand(s), codecServerCommand(s), versionCommand(version))
 	return root
+}
+
+// sourceVersion is the version of a binary that was built without one: the release's if the go command fetched or built that, and
+// else one that says that it is none.
+func sourceVersion() string {
+	release := "v" + twtr.Version
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version == release {
+		return release
+	}
+	return release + "-devel"
 }
 
 // withoutSettings makes a command work whatever the settings are.

@@ -2,15 +2,19 @@ package cmd_test
 
 import (
 	"bytes"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	root "github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/cmd"
 )
 
@@ -184,6 +188,17 @@ func TestVersionIsPrinted(t *testing.T) {
 		require.Equal(t, 0, code)
 		require.Equal(t, "v1.2.3\n", stdout)
 	}
+}
+
+func TestTheBinaryTheChartAndTheAPIHaveTheSameVersion(t *testing.T) {
+	var stdout bytes.Buffer
+	require.Equal(t, 0, cmd.Main([]string{"version"}, "", &stdout, io.Discard))
+	require.Regexp(t, "^v"+regexp.QuoteMeta(root.Version)+"(-devel)?\n$", stdout.String())
+	chart, err := os.ReadFile("../helm/Chart.yaml")
+	require.NoError(t, err)
+	require.Contains(t, string(chart), "\nversion: "+root.Version+"\n")
+	require.Contains(t, string(chart), "\nappVersion: v"+root.Version+"\n")
+	require.Contains(t, api.OpenAPI, "\n  version: "+root.Version+"\n")
 }
 
 func TestConfigShowsWhereTemporalIsWithoutItsKey(t *testing.T) {

@@ -1,5 +1,9 @@
-// Command sbom-generator writes an SBOM of an image's Go programs by BuildKit's protocol for generators. It stands in for the
-// default generator, docker/buildkit-syft-scanner, where that cannot be pulled.
+// Command sbom-generator writes an SBOM of the Go programs in a directory, from the build information in them.
+//
+//	sbom-generator DIRECTORY   prints it, in SPDX's JSON
+//
+// Without an argument it writes that of an image, by BuildKit's protocol for generators. So it stands in for the default generator,
+// docker/buildkit-syft-scanner, where that cannot be pulled.
 package main
 
 import (
@@ -11,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,30 +24,41 @@ import (
 )
 
 func main() {
-	source, destination := os.Getenv("BUILDKIT_SCAN_SOURCE"), os.Getenv("BUILDKIT_SCAN_DESTINATION")
-	name := filepath.Base(source)
-	packages, relationships, err := scan(source)
-	if err != nil {
-		log.Fatalf("scan %s: %v", source, err)
+	if len(os.Args) == 2 {
+		must(json.NewEncoder(os.Stdout).Encode(document(os.Args[1])))
+		return
 	}
-	document := &spdx.Document{
+	source, destination := os.Getenv("BUILDKIT_SCAN_SOURCE"), os.Getenv("BUILDKIT_SCAN_DESTINATION")
+	// An in-toto statement. BuildKit adds what it is about: the image.
+	statement, err := json.Marshal(map[string]any{
+		"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://spdx.dev/Document", "predicate": document(source),
+	})
+	must(err)
+	must(os.WriteFile(filepath.Join(destination, filepath.Base(source)+".spdx.json"), statement, 0o600))
+}
+
+func must(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// document is the SBOM of the programs below source, made now or at the time that SOURCE_DATE_EPOCH says.
+func document(source string) *spdx.Document {
+	name, created := filepath.Base(source), time.Now()
+	if epoch, err := strconv.ParseInt(os.Getenv("SOURCE_DATE_EPOCH"), 10, 64); err == nil {
+		created = time.Unix(epoch, 0)
+	}
+	packages, relationships, err := scan(source)
+	must(err)
+	return &spdx.Document{
 		SPDXVersion: spdx.Version, DataLicense: spdx.DataLicense, SPDXIdentifier: "DOCUMENT",
 		DocumentName: name, DocumentNamespace: "https://github.com/twtr-dev/twtr/sbom/" + name,
 		CreationInfo: &spdx.CreationInfo{
-			Created:  time.Now().UTC().Format(time.RFC3339),
+			Created:  created.UTC().Format(time.RFC3339),
 			Creators: []common.Creator{{CreatorType: "Tool", Creator: "twtr-sbom-generator"}},
 		},
 		Packages: packages, Relationships: relationships,
-	}
-	// An in-toto statement. BuildKit adds what it is about: the image.
-	statement, err := json.Marshal(map[string]any{
-		"_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://spdx.dev/Document", "predicate": document,
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(destination, name+".spdx.json"), statement, 0o600); err != nil {
-		log.Fatal(err)
 	}
 }
 
