@@ -36,8 +36,8 @@ type Receipt struct {
 	CompletedAt time.Time
 }
 
-// Progress is how far a walk over an author's followers has come: the heartbeat of its activity, from which a retry resumes,
-// and what the activity returns.
+// Progress is the progress of a walk over an author's followers: the heartbeat of its activity, from which a retry resumes,
+// and the activity's result.
 type Progress struct {
 	// Left are the buckets that still have followers to visit; none when the walk is complete.
 	Left []BucketCursor `json:"left,omitempty"`
@@ -49,7 +49,7 @@ type Progress struct {
 	FailedReaders []string `json:"failedReaders,omitempty"`
 }
 
-// MaxFailedReaders is how many of the readers whose feeds could not be written are named.
+// MaxFailedReaders bounds how many readers [Progress] names of those whose feeds could not be written.
 const MaxFailedReaders = 5
 
 // BucketCursor is a position among the followers of one bucket.
@@ -59,7 +59,7 @@ type BucketCursor struct {
 	After string `json:"after,omitempty"`
 }
 
-// NewProgress is a walk that has visited no follower.
+// NewProgress returns the progress of a walk that has visited no follower.
 func NewProgress() Progress {
 	left := make([]BucketCursor, FollowerBuckets)
 	for b := range left {

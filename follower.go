@@ -50,7 +50,7 @@ type FollowerCount struct {
 	Version int64
 }
 
-// CountOf returns the number of followers of a user, of whom these are the counts.
+// CountOf returns a user's number of followers: the sum of the counts of their buckets.
 func CountOf(counts []FollowerCount) (n int) {
 	for _, bucket := range counts {
 		n += bucket.Count
@@ -63,7 +63,7 @@ func CountOf(counts []FollowerCount) (n int) {
 // It is part of the stored data: it can't be changed without moving every row.
 const FollowerBuckets = 16
 
-// FollowerBucket is the bucket, from 0 to [FollowerBuckets]-1, that a follower is kept in.
+// FollowerBucket returns the bucket, from 0 to [FollowerBuckets]-1, that a follower is kept in. It never changes for a name.
 func FollowerBucket(follower string) int {
 	h := fnv.New32a()
 	h.Write([]byte(follower))

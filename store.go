@@ -68,22 +68,22 @@ type SessionStore interface {
 	// EndSession ends the session of that family for good, whether it is there or not, and remembers for [EndedSessionsKept]
 	// that it ended at that time.
 	EndSession(ctx context.Context, family uuid.UUID, at time.Time) error
-	// EndedSessions returns the families of the sessions that ended at or after that time, as far as they are remembered; maybe
-	// also some that ended before. Those that end up to two minutes ahead of the clock of this process are among them.
+	// EndedSessions returns the families of the sessions that ended at or after that time and are still remembered, in no order. It
+	// may return some that ended before, and includes those whose end is up to two minutes ahead of the clock of this process.
 	EndedSessions(ctx context.Context, since time.Time) ([]uuid.UUID, error)
 }
 
 // LoginStore keeps what protects accounts from guessing.
 type LoginStore interface {
-	// LoginFailures returns what is stored for the source; a Count of 0, and a zero Last, if nothing is.
+	// LoginFailures returns the failures of log-ins to the account from the source; a Count of 0, and a zero Last, if none are stored.
 	LoginFailures(ctx context.Context, username, source string) (LoginFailures, error)
-	// ReplaceLoginFailures replaces old, as it was read, for [LoginFailuresKept] after the Last of its replacement. It returns
-	// [Conflict] if something else is stored, so that of several callers that read the same exactly one succeeds. A Count of 0
-	// removes it.
+	// ReplaceLoginFailures stores replacement in place of old, as that was read, until [LoginFailuresKept] after its Last. It returns
+	// [Conflict] if something other than old is stored, so that of several callers that read the same exactly one succeeds. A
+	// replacement with a Count of 0 removes what is stored.
 	ReplaceLoginFailures(ctx context.Context, old, replacement LoginFailures) error
 	// PutKnownSource remembers for [KnownSourceKept] that the account's owner logged in from that source.
 	PutKnownSource(ctx context.Context, username, source string) error
-	// KnownSource reports whether that is remembered.
+	// KnownSource reports whether a log-in of the account's owner from that source is remembered.
 	KnownSource(ctx context.Context, username, source string) (bool, error)
 }
 
@@ -125,8 +125,8 @@ type FollowStore interface {
 	// DeleteFollow removes the edge, in both directions, and remembers its Requests, unless a later [FollowStore.PutFollow] of it
 	// came before. At the same time the removal wins.
 	DeleteFollow(ctx context.Context, f Follow) error
-	// Follow returns the edge as it was put, or [NotFound]. Of one that a version without Since has put, Since is the smallest
-	// id of its time.
+	// Follow returns the edge as it was put, or [NotFound]. If an earlier version of twtr has put it without Since, Since is the
+	// smallest id of a tweet of that time.
 	Follow(ctx context.Context, follower, followee string) (Follow, error)
 	// FollowChanged returns the time and the requests of the newest put or removal of the edge, and nothing else of it; a zero
 	// time if there is none. Removals are remembered for at least a day.
@@ -153,8 +153,8 @@ type FollowStore interface {
 	FollowerCounts(ctx context.Context, username string) ([]FollowerCount, error)
 }
 
-// FeedStore keeps the home feeds. Each put and each removal of an item has a time, and the later one wins, in whatever order
-// they reach the store. At the same time the removal wins. What is retracted stays so, whatever is put.
+// FeedStore keeps the home feeds. Each put and each removal of an item has a time, and the one with the later time wins, in whatever
+// order they reach the store. If both have the same time, the removal wins. What is retracted stays so, whatever is put.
 type FeedStore interface {
 	// PutFeedItem writes the tweet into the feed of each reader; the time is the tweet's. On an error some readers may have
 	// it and others not.
@@ -169,7 +169,7 @@ type FeedStore interface {
 	// DeleteFeedItems removes several tweets from the feed of one reader. On an error some may still be in it and others not.
 	DeleteFeedItems(ctx context.Context, reader string, tweetIDs []uuid.UUID, at time.Time) error
 	// TrimFeed removes all but the newest keep rows of the reader's feed; items and marks of retracted ones both count. An
-	// older one that is put later may be there until the next trim.
+	// older item that is put after the trim stays until the next one.
 	TrimFeed(ctx context.Context, reader string, keep int) error
 	// FeedFloor returns the id of the keep-th newest row of the reader's feed, as TrimFeed counts them: a tweet below it may
 	// have been trimmed. It is [uuid.Nil] if there are fewer rows.

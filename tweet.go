@@ -59,8 +59,8 @@ func NewTweet(id uuid.UUID, username string, p Post) (Tweet, error) {
 // CreatedAt is the time in the tweet's id: UTC, whole milliseconds (RFC 9562, 5.7).
 func (t Tweet) CreatedAt() time.Time { return TimeOf(t.ID) }
 
-// NewTweetID makes a UUIDv7 of that time, which is the present one by the caller's clock. Ids that one process makes sort in the
-// order in which it made them.
+// NewTweetID makes a UUIDv7 of the present time, which is now by the caller's clock. Ids that one process makes sort in the order in
+// which it made them.
 func NewTweetID(now time.Time) (uuid.UUID, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -73,14 +73,14 @@ func NewTweetID(now time.Time) (uuid.UUID, error) {
 	return id, nil
 }
 
-// FirstTweetID is the smallest id of a tweet of that time.
+// FirstTweetID returns the smallest id that a tweet of that time can have.
 func FirstTweetID(at time.Time) (id uuid.UUID) {
 	setTime(&id, at)
 	id[6], id[8] = 0x70, 0x80
 	return id
 }
 
-// TimeOf is the time that a UUIDv7 was made: UTC, whole milliseconds.
+// TimeOf returns the time in a UUIDv7, which is when it was made: UTC, whole milliseconds.
 func TimeOf(id uuid.UUID) time.Time {
 	var ms int64
 	for _, b := range id[:6] {

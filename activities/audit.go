@@ -32,8 +32,8 @@ type AuditProgress struct {
 const auditConcurrency = 16
 
 // AuditDelivery reads the feeds of the author's followers again, and counts those that lack the tweet or, if it is deleted,
-// still have it. A feed lacks a tweet if it is not older than the reader's [twtr.Follow.Since], unless newer tweets already fill the
-// feed. It fails with [twtr.NotFound] if the tweet never existed.
+// still have it. A feed should have a tweet that is not older than the reader's [twtr.Follow.Since], unless newer tweets already fill
+// the feed. It fails with [twtr.NotFound] if the tweet never existed.
 func (a *Feeds) AuditDelivery(ctx context.Context, in AuditDeliveryInput) (twtr.Audit, error) {
 	audit, err := a.newDeliveryAudit(ctx, in)
 	if err != nil {
@@ -213,8 +213,9 @@ type RebuildFeedInput struct {
 }
 
 // RebuildFeed makes a feed what it should be: of each user whom the reader follows the newest [twtr.BackfillTweets] and those
-// from [twtr.Follow.Since] on, no deleted tweet, and nothing of anyone else; of all these the newest, up to the limit. Missing are
-// the latter alone: when newer tweets are deleted, older ones become the newest, and no one adds them to a feed.
+// from [twtr.Follow.Since] on, no deleted tweet, and nothing of anyone else; of all these the newest, up to the limit. It adds them all,
+// but counts as missing only those from Since on: when newer tweets are deleted, older ones become the newest, and nothing else adds
+// them to a feed.
 func (a *Feeds) RebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audit, error) {
 	r, err := a.newRebuild(ctx, in)
 	if err != nil {

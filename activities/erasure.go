@@ -15,8 +15,8 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// Histories are the histories that Temporal keeps of posted and deleted tweets. That of a posted one has its text. When Temporal has
-// accepted a deletion it is certain; it takes up to a minute.
+// Histories are the histories that Temporal keeps of posted and deleted tweets. That of a posted one has its text. A history is gone up
+// to a minute after its deletion has returned.
 type Histories interface {
 	// DeletePosted deletes the history of the workflow that posted the tweet, if there is one. It reports whether that workflow
 	// has ended; while it is running it deletes nothing.
@@ -77,7 +77,7 @@ type EraseTweetsInput struct {
 	Budget int64 `json:"budget"`
 }
 
-// ErasedTweets is how far an erasure of tweets came, from the newest to the oldest.
+// ErasedTweets is the progress of an erasure of tweets, from the newest to the oldest.
 type ErasedTweets struct {
 	// Last is the tweet that was erased last; [uuid.Nil]: none was.
 	Last uuid.UUID `json:"last"`
@@ -89,7 +89,7 @@ type ErasedTweets struct {
 // tweetPage is how many tweets are erased at a time.
 const tweetPage = 500
 
-// EraseTweets removes the user's tweets and their receipts. Its heartbeats carry how far it came, and a retry resumes from there.
+// EraseTweets removes the user's tweets and their receipts. Its heartbeats carry its progress, from which a retry resumes.
 func (a *Tweets) EraseTweets(ctx context.Context, in EraseTweetsInput) (ErasedTweets, error) {
 	if activity.HasHeartbeatDetails(ctx) {
 		if err := activity.GetHeartbeatDetails(ctx, &in.From); err != nil {
@@ -150,8 +150,8 @@ type EraseFollowingsInput struct {
 	Followees []string `json:"followees"`
 }
 
-// EraseFollowings lets the user follow these users no longer, and has their followers counted. It is given their names, because a
-// retry would not find those again whose count an interruption prevented.
+// EraseFollowings removes the edges from the user to these users, and has their followers counted. It takes the names as its input,
+// because a retry would not find those whose edge is gone and whose followers were not counted yet.
 func (a *Followers) EraseFollowings(ctx context.Context, in EraseFollowingsInput) error {
 	defer heartbeat(ctx, func() any { return nil })()
 	bucket := twtr.FollowerBucket(in.Username)

@@ -14,7 +14,7 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// FeedsConfig says how [Feeds] work.
+// FeedsConfig configures [Feeds].
 type FeedsConfig struct {
 	// MaxItems is how many items a feed keeps.
 	MaxItems int
@@ -28,7 +28,7 @@ type FeedsConfig struct {
 
 const defaultTrimEvery = 512
 
-// Feeds are the activities of task queue feeds.
+// Feeds are the activities of task queue feeds: [NewFeeds] makes them, once for each process, because they share limits.
 type Feeds struct {
 	tweets     twtr.TweetStore
 	deliveries twtr.DeliveryStore
@@ -72,14 +72,16 @@ type DeliverInput struct {
 	Budget int64 `json:"budget,omitempty"`
 }
 
-// DeliverResult is how far a step of a delivery came.
+// DeliverResult is the progress of a delivery after a step.
 type DeliverResult struct {
 	twtr.Progress
 	// Deleted says that the step stopped because the tweet was deleted.
 	Deleted bool `json:"deleted,omitempty"`
 }
 
-// Deliver writes a tweet into the feeds of its author's followers. It stops when the tweet is deleted.
+// Deliver writes a tweet into the feeds of its author's followers, from in.From on, and returns what is left: nothing, unless it has
+// used up its budget. It stops when the tweet is deleted. A retry resumes from the last heartbeat; feeds written since are written again,
+// which changes nothing. A feed that the store refuses to write is counted, and stops no other.
 func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, error) {
 	source := &tweetSource{store: a.tweets, id: in.TweetID}
 	w := walk{walker: a.walker(in.Budget), author: in.Author, budget: in.Budget}
@@ -161,8 +163,8 @@ type RetractInput struct {
 	Budget int64         `json:"budget,omitempty"`
 }
 
-// RetractionTime is the time of the retraction of a tweet that is deleted now. No put takes away the mark, whatever its time; this
-// one makes it erase the text, too, also of a tweet from the future.
+// RetractionTime returns the time for retracting a tweet that is deleted now. It is not before the tweet's own, which may be in the
+// future, so that the retraction also removes the text. The mark itself outlasts every put, whatever its time.
 func RetractionTime(now time.Time, id uuid.UUID) time.Time {
 	return later(now, twtr.TimeOf(id)).UTC().Truncate(time.Microsecond)
 }

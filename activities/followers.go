@@ -13,7 +13,7 @@ import (
 // Followers are the activities of task queue followers.
 type Followers struct {
 	Store FollowerStore
-	// Counts requests the count of a bucket that is not counted at each change.
+	// Counts requests the count of a large bucket, which is not counted at each change.
 	Counts CountRequester
 }
 
@@ -43,13 +43,13 @@ type Pair struct {
 	Followee string `json:"followee"`
 }
 
-// Edge is what the store has of a pair.
+// Edge is the state of a pair in the store.
 type Edge struct {
 	// Follows says whether the follower follows the other one.
 	Follows bool `json:"follows"`
 	// At is the time of the last change; zero if there was none, or only one so long ago that it no longer matters.
 	At time.Time `json:"at"`
-	// Since is that of the edge or, if it is not there, of one that is put now.
+	// Since is the edge's [twtr.Follow.Since] or, if there is no edge, the one of an edge that is put now.
 	Since uuid.UUID `json:"since"`
 	// Requests made the last changes; the newest first.
 	Requests []string `json:"requests,omitempty"`
@@ -57,7 +57,7 @@ type Edge struct {
 	Followings int `json:"followings"`
 }
 
-// ReadEdge returns what the store has of the pair.
+// ReadEdge returns the state of the pair in the store.
 func (a *Followers) ReadEdge(ctx context.Context, p Pair) (e Edge, err error) {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {

@@ -14,7 +14,7 @@ type Rate struct {
 	turn chan struct{}
 }
 
-// NewRate is a limit of that many feeds per second; 0: no limit.
+// NewRate returns a limit of that many feeds per second; 0: no limit.
 func NewRate(perSecond int) *Rate {
 	r := &Rate{limiter: rate.NewLimiter(0, followerPage), turn: make(chan struct{}, 1)}
 	r.Set(perSecond)

@@ -30,7 +30,7 @@ const (
 	maxBody = 64 << 10
 )
 
-// Config is what the API is made of. All fields are required, unless they say otherwise.
+// Config configures an [API]. A field is required unless its comment gives a default.
 type Config struct {
 	Store    twtr.Store
 	Temporal client.Client
@@ -55,7 +55,7 @@ type Config struct {
 	Metrics *telemetry.Metrics
 }
 
-// API serves HTTP requests.
+// API is the HTTP API, an [http.Handler] that serves any number of requests concurrently.
 type API struct {
 	store    twtr.Store
 	temporal client.Client
@@ -78,7 +78,7 @@ type API struct {
 	bodyTimeout time.Duration
 }
 
-// New makes the API. [API.Start] comes before the first request.
+// New makes an API. Call [API.Start] before the first request. It fails if the configuration is invalid, such as a proxy's address.
 func New(c Config) (*API, error) {
 	sealer, err := seal.New(c.SealKeys...)
 	if err != nil {

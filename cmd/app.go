@@ -41,7 +41,7 @@ func newApp(c Config, logs io.Writer) *App {
 }
 
 // Connect opens the store and connects to Temporal, at temporalAddr or, if that is empty, where the TEMPORAL_* settings
-// say. The log is written to logs, one JSON object per line.
+// say. It fails if one of them is unavailable. The caller must close the App. The log is written to logs, one JSON object per line.
 func Connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer) (*App, error) {
 	return connect(ctx, c, temporalAddr, logs, temporalclient.Dial)
 }
@@ -82,11 +82,11 @@ func (a *App) Close() {
 	a.store.Close()
 }
 
-// HTTPDrain bounds how long the API waits for requests in flight when it stops. Their processing has a shorter timeout; a body that
-// is still arriving has not.
+// HTTPDrain bounds how long the API waits for requests in flight when it stops. The timeout of their processing is shorter; that of a
+// body that still arrives is longer, and cut off by this.
 const HTTPDrain = 8 * time.Second
 
-// ServeAPI serves HTTP requests until ctx ends, and then lets those in flight finish.
+// ServeAPI serves the API on c.Addr until ctx ends, and then lets requests in flight finish, for up to [HTTPDrain].
 func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 	handler, err := api.New(api.Config{
 		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics,
@@ -136,7 +136,8 @@ func (a *App) serveHTTP(ctx context.Context, server, addr string, handler http.H
 	return g.Wait()
 }
 
-// RunWorkers polls the task queues of those domains until ctx ends, and then lets what is in flight finish, or hands it over.
+// RunWorkers polls the task queues of those domains until ctx ends. Then it lets activities in flight finish, for up to
+// [workers.DrainTimeout]; other workers resume the rest. It fails, and stops all of them, if Temporal refuses one of the workers.
 func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string) error {
 	sealer, err := seal.New(c.SealKeys...)
 	if err != nil {

@@ -56,7 +56,8 @@ func (c StoreConfig) open(ctx context.Context) (twtr.Store, error) {
 	return engines[c.Engine].open(ctx, c)
 }
 
-// Migrate brings the store's schema up to date.
+// Migrate creates the store's schema or brings it up to date. It may run in several processes at once, and leaves a newer schema as it
+// is.
 func Migrate(ctx context.Context, c StoreConfig) error { return engines[c.Engine].migrate(ctx, c) }
 
 func migrateCommand(s *Settings) *cobra.Command {

@@ -105,7 +105,7 @@ func New(c client.Client, domain string, o Options, deps Dependencies) (worker.W
 	return w, nil
 }
 
-// RegisterWorkflows registers the workflows of all domains, for a replayer of histories.
+// RegisterWorkflows registers the workflows of all domains and no activity, for a replayer of histories.
 func RegisterWorkflows(r worker.WorkflowRegistry) {
 	for _, d := range domains {
 		d.register(workflowsOnly{WorkflowRegistry: r}, Dependencies{})

@@ -26,7 +26,7 @@ const (
 	erasureRounds = 10
 )
 
-// DeleteUserInput is a user to delete.
+// DeleteUserInput is the input of [DeleteUser]: the user to delete.
 type DeleteUserInput struct {
 	Username string `json:"username"`
 }
@@ -41,7 +41,7 @@ func (in DeleteUserInput) Update() client.UpdateWorkflowOptions {
 	return updateOptions(updateDeleted, uuid.NewString())
 }
 
-// ErasureResult is what an erasure did.
+// ErasureResult is the result of [DeleteUser].
 type ErasureResult struct {
 	Followings int64 `json:"followings"`
 	Tweets     int64 `json:"tweets"`
@@ -52,7 +52,8 @@ type ErasureResult struct {
 }
 
 // DeleteUser takes a user's name out of use, and then erases everything of theirs. Its update "deleted" returns when the name is
-// out of use and no session is left. It ends when nothing is left at all, and the time is set from which the name is free.
+// out of use and no session is left. The workflow ends when nothing is left at all, and sets the time from which the name is free. It
+// fails rather than leave something behind; the next request starts it again.
 func DeleteUser(ctx workflow.Context, in DeleteUserInput) (ErasureResult, error) {
 	d := &deletion{username: in.Username}
 	if err := workflow.SetUpdateHandler(ctx, updateDeleted, d.take); err != nil {

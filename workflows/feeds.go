@@ -15,7 +15,7 @@ import (
 
 var feeds *activities.Feeds
 
-// DeliverActivity is the name of the activity whose heartbeats tell how far a delivery is.
+// DeliverActivity is the name of the activity whose heartbeats carry the progress of a delivery.
 const DeliverActivity = "Deliver"
 
 // deliveryBudget is the number of feed items after which a delivery is split into one activity per bucket: about a second's
@@ -122,7 +122,7 @@ func (in RebuildFeedInput) StartOptions() client.StartWorkflowOptions {
 	return startOptions(FeedsQueue, "rebuild-feed/"+in.Reader, "rebuild the feed of "+in.Reader)
 }
 
-// RebuildFeed rebuilds a feed from the users whom its reader follows, and reports the differences.
+// RebuildFeed rebuilds a feed from the users whom its reader follows, or only looks, and returns the differences that it found.
 func RebuildFeed(ctx workflow.Context, in RebuildFeedInput) (report twtr.Audit, err error) {
 	ctx = workflow.WithActivityOptions(ctx, walkOptions)
 	err = workflow.ExecuteActivity(ctx, feeds.RebuildFeed, activities.RebuildFeedInput(in)).Get(ctx, &report)
@@ -144,7 +144,8 @@ func (in AuditDeliveryInput) StartOptions() client.StartWorkflowOptions {
 	return startOptions(FeedsQueue, "audit-delivery/"+in.TweetID.String(), "audit the delivery of a tweet")
 }
 
-// AuditDelivery reads again the feeds that a tweet was delivered to, or removed from, and reports those that are wrong.
+// AuditDelivery reads again the feeds that a tweet was delivered to, or removed from, and counts those that are wrong. It fails with a
+// [twtr.NotFound] error if the tweet never existed.
 func AuditDelivery(ctx workflow.Context, in AuditDeliveryInput) (report twtr.Audit, err error) {
 	ctx = workflow.WithActivityOptions(ctx, walkOptions)
 	err = workflow.ExecuteActivity(ctx, feeds.AuditDelivery, activities.AuditDeliveryInput(in)).Get(ctx, &report)

@@ -17,15 +17,15 @@ import (
 
 var followers *activities.Followers
 
-// sweepAfter is the time from an unfollow to its second sweep of the feed. A delivery that read the edge before the unfollow may
-// write for the 3 s of a page's window.
+// sweepAfter is the time from the first sweep of an unfollow to the second. A delivery that read the edge before the unfollow may
+// still write for the 3 s of a page's window.
 const sweepAfter = 5 * time.Second
 
-// edgeStep is the distance in time between two changes of an edge, at least. The changes of the feed that follow from one take
-// the microseconds up to the next.
+// edgeStep is the least distance in time between two changes of an edge. The changes of the feed that follow from one have the
+// microseconds up to the next.
 const edgeStep = 10 * time.Microsecond
 
-// FollowInput is a follower and the user whom to follow, or to follow no longer.
+// FollowInput is the input of [Follow]: a follower, and the user to follow or to unfollow.
 type FollowInput struct {
 	Follower string `json:"follower"`
 	Followee string `json:"followee"`
@@ -394,7 +394,7 @@ const (
 // CountChanged is the signal that tells [CountFollowers] of a change in its bucket.
 const CountChanged = "changed"
 
-// CountFollowersInput is the bucket to count.
+// CountFollowersInput is the input of [CountFollowers]: the bucket to count.
 type CountFollowersInput struct {
 	activities.Bucket
 	// CountBy is set by a run that continued as new before it had counted: when the next one must begin to count.

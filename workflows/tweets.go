@@ -16,7 +16,7 @@ import (
 
 var tweets *activities.Tweets
 
-// PostTweetInput is a tweet to post.
+// PostTweetInput is the input of [PostTweet]: the tweet to post.
 type PostTweetInput struct {
 	Tweet twtr.Tweet `json:"tweet"`
 }
@@ -38,7 +38,7 @@ func (in PostTweetInput) StartOptions() client.StartWorkflowOptions {
 	return options
 }
 
-// DeliveryResult is what a delivery did.
+// DeliveryResult is the result of [PostTweet].
 type DeliveryResult struct {
 	// Delivered counts the feed items that were written.
 	Delivered int64 `json:"delivered"`
@@ -80,7 +80,7 @@ func storeReceipt(ctx workflow.Context, t twtr.Tweet, state twtr.DeliveryState, 
 	}, nil)
 }
 
-// DeleteTweetInput is a tweet to delete.
+// DeleteTweetInput is the input of [DeleteTweet]: the tweet to delete.
 type DeleteTweetInput struct {
 	TweetID  uuid.UUID `json:"tweetId"`
 	Username string    `json:"username"` // its author
@@ -103,7 +103,7 @@ func (in DeleteTweetInput) Update() client.UpdateWorkflowOptions {
 	return updateOptions(updateDeleted, updateDeleted)
 }
 
-// RetractionResult is what the retraction of a deleted tweet did.
+// RetractionResult is the result of [DeleteTweet].
 type RetractionResult struct {
 	// Retracted counts the feeds that the tweet was removed from, also those that did not hold it.
 	Retracted int64 `json:"retracted"`

@@ -12,7 +12,7 @@ import (
 
 var users *activities.Users
 
-// CreateUserInput is a new user.
+// CreateUserInput is the input of [CreateUser]: the new user.
 type CreateUserInput struct {
 	// Request identifies this sign-up: another person who wants the same name must not get its answer.
 	Request  uuid.UUID `json:"request"`
@@ -45,7 +45,7 @@ func CreateUser(ctx workflow.Context, in CreateUserInput) error {
 	return cmp.Or(err, awaitHandlers(ctx))
 }
 
-// ChangePasswordInput is a new password.
+// ChangePasswordInput is the input of [ChangePassword]: the old and the new password's hash.
 type ChangePasswordInput struct {
 	// Request identifies this change.
 	Request  uuid.UUID `json:"request"`
@@ -67,7 +67,7 @@ func (in ChangePasswordInput) Update() client.UpdateWorkflowOptions {
 }
 
 // ChangePassword replaces a user's password, or fails with a conflict if another change came first, and then ends the user's
-// sessions, all but one. Its update "changed" returns when both is done.
+// sessions, all but one. Its update "changed" returns when both are done.
 func ChangePassword(ctx workflow.Context, in ChangePasswordInput) error {
 	changed, err := handleUpdate(ctx, updateChanged)
 	if err != nil {

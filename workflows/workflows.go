@@ -24,7 +24,7 @@ const (
 
 // Input is the one argument of a workflow, and says how the workflow is started.
 type Input interface {
-	// StartOptions are the workflow's ID, task queue and policies.
+	// StartOptions returns the workflow's ID, task queue and policies.
 	StartOptions() client.StartWorkflowOptions
 }
 
@@ -32,7 +32,7 @@ type Input interface {
 // it asks for is durable; the workflow continues with what follows from it.
 type Request interface {
 	Input
-	// Update is that update.
+	// Update returns the options of that update.
 	Update() client.UpdateWorkflowOptions
 }
 
@@ -45,7 +45,7 @@ var (
 	Delivered = temporal.NewSearchAttributeKeyInt64("TwtrDelivered")
 )
 
-// SearchAttributes are all that the workflows use.
+// SearchAttributes lists all search attributes that the workflows set.
 var SearchAttributes = []temporal.SearchAttributeKey{Author, TweetID, Delivered}
 
 // startOptions are the options that all workflows share.
@@ -105,8 +105,8 @@ var (
 	}
 )
 
-// maxEvents is the number of events from which on a run that takes signals or updates continues as new: so early that it has less
-// than 2,000 in the end, with those that come meanwhile. The server suggests it at 4,096, or earlier if they are large.
+// maxEvents is the number of events from which a run that takes signals or updates continues as new. It leaves room for those that
+// arrive meanwhile: a run has less than 2,000 events in the end. The server suggests it at 4,096, or earlier if they are large.
 const maxEvents = 1500
 
 // isLong reports whether the run's history has become so long that it must continue as new.

@@ -130,7 +130,7 @@ func TestAReleaseHasBinariesSBOMsTheChartNotesAndChecksums(t *testing.T) {
 	helm, err := exec.CommandContext(t.Context(), filepath.Join(root, "scripts/tools.sh"), "helm").Output()
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(c.dir, "scripts/tools.sh"), []byte("#!/bin/sh\necho helm\n"), 0o755))
-	c.program(t, "helm", `[ "$1" != push ] || { echo "helm $*" >>`+calls+`; exit; }`+"\nexec "+string(helm)+` "$@"`)
+	c.program(t, "helm", `[ "$1" != push ] || { echo "helm $*" >>`+calls+`; exit; }`+"\nexec "+strings.TrimSpace(string(helm))+` "$@"`)
 	c.program(t, "docker", `echo "docker $*" >>`+calls)
 	c.program(t, "gh", `echo "gh $*" >>`+calls)
 	changelog := "# Changelog\n\n## [Unreleased]\n\n- Later\n\n## [" + twtr.Version + "] - 2026-12-01\n\n### Added\n\n- A change\n\n## [0.0.1] - 2026-11-01\n\n- Earlier\n"
