@@ -2,6 +2,7 @@ package twtr_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -70,4 +71,50 @@ func checkNames(t *testing.T, cell string) {
 			}
 		}
 	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([^)\s#]*)(#[^)\s]*)?\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.*)$`)
+	noLink  = regexp.MustCompile("[^a-z0-9 _-]+") // what GitHub leaves out of a heading's anchor
+)
+
+func TestLinksBetweenDocumentsLeadSomewhere(t *testing.T) {
+	documents, err := filepath.Glob("docs/*.md")
+	if err != nil || len(documents) < 5 {
+		t.Fatal(documents, err)
+	}
+	for _, file := range append(documents, "README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "dev/cluster/README.md", "dev/images/README.md") {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(l[1], "://") {
+				continue
+			}
+			target := file
+			if l[1] != "" {
+				target = filepath.Join(filepath.Dir(file), l[1])
+			}
+			content, err := os.ReadFile(target)
+			if err != nil {
+				if info, e := os.Stat(target); e != nil || !info.IsDir() {
+					t.Errorf("%s: %v", file, err)
+				}
+				continue
+			}
+			if l[2] != "" && !slices.Contains(anchors(string(content)), l[2]) {
+				t.Errorf("%s: %s has no heading for %s", file, target, l[2])
+			}
+		}
+	}
+}
+
+// anchors returns those that GitHub gives to the headings of a document.
+func anchors(document string) (all []string) {
+	for _, h := range heading.FindAllStringSubmatch(document, -1) {
+		all = append(all, "#"+strings.ReplaceAll(noLink.ReplaceAllString(strings.ToLower(h[1]), ""), " ", "-"))
+	}
+	return all
 }

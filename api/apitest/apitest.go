@@ -1,4 +1,4 @@
-// Package apitest holds answers to the OpenAPI document that promises them.
+// Package apitest checks requests and responses against the OpenAPI document.
 package apitest
 
 import (
