@@ -30,6 +30,7 @@ ARG REVISION=unknown
 # No label with the creation time: it would change the image with each build.
 LABEL org.opencontainers.image.title="twtr" \
       org.opencontainers.image.description="A Twitter-like backend on Temporal workflows" \
+      org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.source="https://github.com/twtr-dev/twtr" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION"
