@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"log/slog"
 	"net/url"
 	"os"
@@ -41,17 +40,7 @@ func codecKeys(t *testing.T, keys string) []string {
 
 // withCodecKeys is the same stack with an API and workers of its own, which have other keys.
 func (s *stack) withCodecKeys(keys ...string) *stack {
-	other := &stack{t: s.t, temporal: s.temporal, config: s.config, client: s.client, store: s.store, logs: &buffer{}}
-	other.config.Codec.Keys = keys
-	other.config.API.Addr = freeAddr(s.t)
-	other.url = "http://" + other.config.API.Addr
-	var err error
-	other.app, err = cmd.Connect(s.t.Context(), other.config, s.temporal, other.logs)
-	require.NoError(s.t, err)
-	s.t.Cleanup(other.app.Close)
-	other.background(func(ctx context.Context) error { return other.app.ServeAPI(ctx, other.config.API) })
-	requireHealthy(s.t, other.url)
-	return other
+	return s.with(func(c *cmd.Config) { c.Codec.Keys = keys })
 }
 
 // storedHistories are the histories of all workflows, by their types, as Temporal has them.

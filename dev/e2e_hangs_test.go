@@ -236,7 +236,8 @@ func TestRequestsDuringAnOutageDoNotMakeAHistoryLong(t *testing.T) {
 	s.work()
 	s.signUp("ann")
 	bob := s.signUp("bob")
-	end := s.outage()()
+	_, outage := s.outage()
+	end := outage()
 	for range 3 {
 		var wg sync.WaitGroup
 		for i := range 40 {

@@ -56,7 +56,8 @@ func TestATweetThatTemporalAcceptedDuringAnOutageOfTheStoreAppears(t *testing.T)
 		s.follow(bob, "ann")
 		api, end := s, func() {}
 		if temporal, cassandra := s.proxies(); cassandra == nil {
-			end = s.outage()()
+			_, outage := s.outage()
+			end = outage()
 		} else { // of this API alone: other tests use the same Cassandra
 			api = s.through(temporal, cassandra)
 			cassandra.Cut()

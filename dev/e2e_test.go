@@ -8,8 +8,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +22,7 @@ import (
 	"go.temporal.io/sdk/client"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/cmd"
 )
 
 func TestATweetByOneIsReadInTheFeedOfTheOther(t *testing.T) {
@@ -396,27 +395,25 @@ const manyFollowers = 24_000
 
 func TestADeliveryContinuesAfterTheStoreWasDownInItsMiddle(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *stack) {
-		s.work("users", "tweets", "followers")
+		api, outage := s.outage() // before the delivery starts, so that nothing but the outage is between its begin and its middle
+		api.work("users", "tweets", "followers")
 		ann := s.signUp("ann")
 		readers := s.seedFollowers("ann", manyFollowers)
-		outage := s.outage() // before the delivery starts, so that nothing but the outage is between its begin and its middle
-		stopFirst := s.work("feeds")
+		stopFirst := api.work("feeds")
 		posted := s.tweet(ann, "to all of you")
 		s.eventually("the delivery has begun", func() bool { return s.delivered(posted.ID, readers[:200]) > 0 })
 		end := outage()
 		back := time.After(5 * time.Second)
 		if s.engine == "cassandra" { // SQLite can be read while another process writes
-			a := s.call("GET", "/tweets/ann", "", nil)
+			a := api.call("GET", "/tweets/ann", "", nil)
 			require.Equal(t, 503, a.Status)
 			require.Equal(t, "1", a.header.Get("Retry-After"))
 		}
 		<-back
 		end()
-		arrived := s.delivered(posted.ID, readers)
-		t.Logf("%d of %d had arrived when the store was back", arrived, len(readers))
 		// Another worker takes over from one that is stopped in the middle.
 		stopFirst()
-		s.work("feeds")
+		api.work("feeds")
 		s.eventually("the delivery completes", func() bool { return s.completed("post-tweet/" + posted.ID.String()) })
 		require.Equal(t, len(readers), s.delivered(posted.ID, readers))
 	})
@@ -480,32 +477,24 @@ func (s *stack) delivered(id uuid.UUID, readers []string) int {
 	return int(n.Load())
 }
 
-// outage prepares for the store to be down, from its call until that of what it returns.
-func (s *stack) outage() (begin func() (end func())) {
+// outage prepares for the store to be down for an API and workers, which are those of the stack that it returns, from the call of
+// begin until that of end.
+func (s *stack) outage() (affected *stack, begin func() (end func())) {
 	if s.engine == "sqlite" { // a process that has begun to write keeps the others from it
 		db, err := sql.Open("sqlite", "file:"+s.file+"?_txlock=immediate&_pragma=busy_timeout(5000)")
 		require.NoError(s.t, err)
 		s.t.Cleanup(func() { db.Close() })
-		return func() func() {
+		return s, func() func() {
 			tx, err := db.Begin()
 			require.NoError(s.t, err)
 			return func() { require.NoError(s.t, tx.Rollback()) }
 		}
 	}
-	script := func(command string) {
-		out, err := exec.Command("../scripts/cassandra.sh", command).CombinedOutput()
-		require.NoError(s.t, err, string(out))
-	}
-	if out, err := exec.Command("../scripts/cassandra.sh", "status").CombinedOutput(); err != nil {
-		if os.Getenv("REQUIRE_CASSANDRA") != "" {
-			s.t.Fatalf("REQUIRE_CASSANDRA is set, and an outage needs a Cassandra that scripts/cassandra.sh started: %s", out)
-		}
-		s.t.Skipf("an outage needs a Cassandra that scripts/cassandra.sh started: %s", out)
-	}
-	return func() func() {
-		script("pause")
-		s.t.Cleanup(func() { script("resume") })
-		return func() { script("resume") }
+	_, proxy := s.proxies() // other tests use the same Cassandra
+	affected = s.with(func(c *cmd.Config) { c.Store.Cassandra.Hosts = []string{proxy.Addr()} })
+	return affected, func() func() {
+		require.NoError(s.t, proxy.Hang())
+		return func() { require.NoError(s.t, proxy.Heal(context.WithoutCancel(s.t.Context()))) }
 	}
 }
 

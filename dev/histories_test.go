@@ -53,8 +53,8 @@ func TestRecordHistories(t *testing.T) {
 	s.record(dir, "follow/bob/ann", "unfollow-during-a-backfill")
 
 	// The store is unavailable for longer than the local activity retries: a regular one stores the tweet.
-	begin := s.outage()
-	end := begin()
+	_, outage := s.outage()
+	end := outage()
 	time.AfterFunc(4*time.Second, end)
 	posted.ID = uuid.Must(uuid.NewV7())
 	in := workflows.PostTweetInput{Tweet: stored(t, posted)}

@@ -172,6 +172,21 @@ func (s *stack) background(run func(context.Context) error) (stop func()) {
 	return stop
 }
 
+// with is the same stack with an API and workers of its own, which have other settings.
+func (s *stack) with(change func(*cmd.Config)) *stack {
+	other := &stack{t: s.t, temporal: s.temporal, config: s.config, client: s.client, store: s.store, logs: &buffer{}}
+	change(&other.config)
+	other.config.API.Addr = freeAddr(s.t)
+	other.url = "http://" + other.config.API.Addr
+	var err error
+	other.app, err = cmd.Connect(s.t.Context(), other.config, s.temporal, other.logs)
+	require.NoError(s.t, err)
+	s.t.Cleanup(other.app.Close)
+	other.background(func(ctx context.Context) error { return other.app.ServeAPI(ctx, other.config.API) })
+	requireHealthy(s.t, other.url)
+	return other
+}
+
 func freeAddr(t *testing.T) string {
 	addr, err := freeaddr.Find(t.Context())
 	require.NoError(t, err)

@@ -71,7 +71,7 @@ find_cassandra() {
   else
     echo "== Cassandra: scripts/cassandra.sh start"
     own=$(mktemp -d)
-    # Stays exported: a test that pauses the node uses the same script.
+    # Stays exported: stop needs it, too.
     export TWTR_CASSANDRA_DIR=$own
     if run scripts/cassandra.sh start >"$own/start.log" 2>&1; then
       export TWTR_TEST_CASSANDRA=127.0.0.1
