@@ -154,7 +154,7 @@ func TestALargeBucketIsCountedWithin5SecondsOfTheLastChange(t *testing.T) {
 	onEachEngine(t, func(t *testing.T, s *stack) {
 		s.work()
 		s.signUp("ann")
-		const large = 2500 // more than what is counted at each change
+		const large = 600 // more than what is counted at each change
 		s.inOneBucket("ann", twtr.FollowerBucket("bob"), large)
 		bob := s.signUp("bob")
 		s.follow(bob, "ann")
