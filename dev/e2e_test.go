@@ -447,14 +447,19 @@ func (s *stack) seedFollowers(followee string, n int) []string {
 	return names
 }
 
-// each calls do for all names, 32 at a time.
+// each calls do for all names, 32 at a time, and again where the store is too busy to answer.
 func (s *stack) each(names []string, do func(string) error) {
 	var wg sync.WaitGroup
 	var next atomic.Int64
 	for range 32 {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(names)); i = next.Add(1) - 1 {
-				if err := do(names[i]); err != nil {
+				err := do(names[i])
+				for end := time.Now().Add(time.Minute); twtr.ErrorCode(err) == twtr.Unavailable && time.Now().Before(end); {
+					time.Sleep(100 * time.Millisecond)
+					err = do(names[i])
+				}
+				if err != nil {
 					s.t.Error(err)
 					return
 				}

@@ -350,7 +350,10 @@ func signUpBody(username string) map[string]string {
 func (s *stack) signUp(username string) string {
 	s.t.Helper()
 	var user struct{ AccessToken string }
-	s.ok("POST", "/users", "", signUpBody(username), &user)
+	// Again while it is 503: on a busy machine, workers and Temporal take a moment to start.
+	a := s.insist("POST", "/users", "", signUpBody(username))
+	require.Equal(s.t, 200, a.Status, a.Error)
+	require.NoError(s.t, json.Unmarshal(a.Data, &user))
 	return user.AccessToken
 }
 
