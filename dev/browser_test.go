@@ -88,6 +88,7 @@ func (s *site) open(t *testing.T, api, token string) map[string]called {
 }
 
 func TestPagesOfListedOriginsAloneCallTheAPIFromABrowser(t *testing.T) {
+	t.Parallel()
 	browser(t)
 	listed, other := newSite(t), newSite(t)
 	s := newStack(t, "sqlite", "--http-cors-origins", "https://app.example.com,"+listed.URL, "--ratelimit-reads", "600")

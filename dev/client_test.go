@@ -18,6 +18,7 @@ import (
 
 // TestAGeneratedClientWorks makes a client from the document that the API serves, and runs testdata/client on it.
 func TestAGeneratedClientWorks(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	s.work()
 	dir := t.TempDir()

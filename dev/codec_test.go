@@ -91,6 +91,7 @@ func requireEncrypted(t *testing.T, name string, h *history.History) {
 }
 
 func TestWithACodecKeyNothingInTemporalsFilesIsReadable(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite", codecKeys(t, keyOne)...)
 	s.work()
 	ann, bob := s.signUp("ann"), s.signUp("bob")
@@ -181,6 +182,7 @@ func TestWithACodecKeyNothingInTemporalsFilesIsReadable(t *testing.T) {
 }
 
 func TestEncryptionIsTurnedOnAndKeysAreReplacedWhileWorkflowsRun(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite", codecKeys(t, "plain,"+keyOne+","+keyTwo)...) // which reads everything
 	stop := s.work()
 	ann, bob := s.signUp("ann"), s.signUp("bob")
@@ -217,6 +219,7 @@ func TestEncryptionIsTurnedOnAndKeysAreReplacedWhileWorkflowsRun(t *testing.T) {
 }
 
 func TestTheWebUIShowsWhatIsEncrypted(t *testing.T) {
+	t.Parallel()
 	program := browser(t)
 	api, temporal, args := devArgs(t)
 	ui := args[5]

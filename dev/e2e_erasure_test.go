@@ -26,7 +26,7 @@ func (s *stack) logIn(username, password string) (status int, tokens map[string]
 }
 
 func TestANewPasswordIsTheOnlyOneAndEndsOtherSessions(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, s *stack) {
+	promptlyOnEachEngine(t, func(t *testing.T, s *stack) {
 		s.work()
 		ann := s.signUp("ann")
 		_, other := s.logIn("ann", "correct horse")
@@ -42,10 +42,14 @@ func TestANewPasswordIsTheOnlyOneAndEndsOtherSessions(t *testing.T) {
 			return s.call("GET", "/users/me", other["accessToken"], nil).Status == 401
 		})
 		s.ok("GET", "/users/me", ann, nil, nil)
+
+		s.ok("DELETE", "/users/me", ann, nil, nil)
+		s.within5s("the deleted account's access token is refused", func() bool { return s.call("GET", "/feeds/me", ann, nil).Status == 401 })
 	})
 }
 
 func TestADeletedAccountLeavesNothingAndItsNameCanBeTakenAgain(t *testing.T) {
+	t.Parallel()
 	onEachEngineWith(t, promptDeletions, func(t *testing.T, s *stack) {
 		s.work()
 		ann, bob := s.signUp("ann"), s.signUp("bob")
@@ -67,7 +71,7 @@ func TestADeletedAccountLeavesNothingAndItsNameCanBeTakenAgain(t *testing.T) {
 		require.Equal(t, 409, s.call("POST", "/users", "", signUpBody("ann")).Status)
 		require.Equal(t, 404, s.call("POST", "/follow", bob, map[string]string{"followingUsername": "ann"}).Status)
 		require.Equal(t, 401, s.call("POST", "/users/refresh", "", map[string]string{"refreshToken": other["refreshToken"]}).Status)
-		s.within5s("her access tokens are refused", func() bool {
+		s.eventually("her access tokens are refused", func() bool {
 			return s.call("GET", "/feeds/me", ann, nil).Status == 401 && s.call("GET", "/feeds/me", other["accessToken"], nil).Status == 401
 		})
 

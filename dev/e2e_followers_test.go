@@ -104,7 +104,7 @@ func TestANewFollowerFindsTheNewest100(t *testing.T) {
 }
 
 func TestCountsAndListsOfPeopleAreRightWithin5Seconds(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, s *stack) {
+	promptlyOnEachEngine(t, func(t *testing.T, s *stack) {
 		s.work()
 		s.signUp("ann")
 		tokens, want := map[string]string{}, []string{}
@@ -151,7 +151,7 @@ func TestCountsAndListsOfPeopleAreRightWithin5Seconds(t *testing.T) {
 }
 
 func TestALargeBucketIsCountedWithin5SecondsOfTheLastChange(t *testing.T) {
-	onEachEngine(t, func(t *testing.T, s *stack) {
+	promptlyOnEachEngine(t, func(t *testing.T, s *stack) {
 		s.work()
 		s.signUp("ann")
 		const large = 600 // more than what is counted at each change
@@ -290,9 +290,9 @@ func TestTheOrderOfRequestsDecidesAndNotTheClocksOfTheAPIs(t *testing.T) {
 			follow(second)
 			first.deleteTweet(token(author, first), late.ID)
 			reads("nothing that is deleted")
-			s.within5s("the follower is counted", func() bool { return s.profile(author).Followers == 1 })
+			s.eventually("the follower is counted", func() bool { return s.profile(author).Followers == 1 })
 			unfollow(first)
-			s.within5s("nobody is counted", func() bool { return s.profile(author).Followers == 0 })
+			s.eventually("nobody is counted", func() bool { return s.profile(author).Followers == 0 })
 		}
 		var all sync.WaitGroup
 		for i, order := range [][2]clock{{ahead, behind}, {behind, ahead}, {farAhead, behind}} {
@@ -303,6 +303,7 @@ func TestTheOrderOfRequestsDecidesAndNotTheClocksOfTheAPIs(t *testing.T) {
 }
 
 func TestAPairTakesMoreRequestsThanOneRunMay(t *testing.T) {
+	t.Parallel()
 	s := newStackWith(t, "sqlite", map[string]any{"history.maxTotalUpdates": 20})
 	s.work()
 	s.signUp("ann")

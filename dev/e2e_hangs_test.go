@@ -200,6 +200,7 @@ func TestWithoutTemporalReadsLoginsAndRefreshesGoOnAndAllElseIs503InTime(t *test
 }
 
 func TestWithoutTheStoreAllIs503InTime(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "cassandra")
 	temporal, cassandra := s.proxies()
 	e := newEveryCall(s.through(temporal, cassandra))
@@ -232,6 +233,7 @@ func (e *everyCall) comesBack() {
 
 // A client repeats what is answered 503. However often that is, the run holds few requests, and the server refuses the others.
 func TestRequestsDuringAnOutageDoNotMakeAHistoryLong(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	s.work()
 	s.signUp("ann")

@@ -68,6 +68,7 @@ func (h *hostile) send(method, path, body string, headers ...string) (status int
 }
 
 func TestAnotherMethodIsToldWhichThereAre(t *testing.T) {
+	t.Parallel()
 	h := newHostile(t)
 	known := map[string][]string{}
 	for _, o := range h.all {
@@ -89,6 +90,7 @@ func TestAnotherMethodIsToldWhichThereAre(t *testing.T) {
 }
 
 func TestABodyThatIsNotWhatItMustBeIsRefused(t *testing.T) {
+	t.Parallel()
 	h := newHostile(t)
 	for _, o := range h.all {
 		if o.RequestBody == nil {
@@ -129,6 +131,7 @@ func TestABodyThatIsNotWhatItMustBeIsRefused(t *testing.T) {
 }
 
 func TestAQueryOrAPathThatIsNotWhatItMustBeIsRefused(t *testing.T) {
+	t.Parallel()
 	h := newHostile(t)
 	for _, o := range h.all {
 		for _, query := range []string{"%", "%zz", "a=%f", "limit=1;cursor=x", "a=1&b=%2"} {
@@ -170,6 +173,7 @@ func TestAQueryOrAPathThatIsNotWhatItMustBeIsRefused(t *testing.T) {
 }
 
 func TestATokenThatIsNotOneIsRefused(t *testing.T) {
+	t.Parallel()
 	h := newHostile(t)
 	secured := 0
 	for _, o := range h.all {

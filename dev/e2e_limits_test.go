@@ -14,6 +14,7 @@ import (
 )
 
 func TestSignUpsAndLoginsAreLimitedByAddressAndWritesByUser(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite", "--ratelimit-signups", "3", "--ratelimit-logins", "2", "--ratelimit-tweets", "2",
 		"--ratelimit-follows", "2", "--ratelimit-reads", "10", "--http-trusted-proxies", "127.0.0.1")
 	s.work()
@@ -61,6 +62,7 @@ func TestSignUpsAndLoginsAreLimitedByAddressAndWritesByUser(t *testing.T) {
 }
 
 func TestAClientDoesNotChooseTheAddressItIsLimitedBy(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite", "--ratelimit-logins", "1")
 	login := map[string]string{"username": "nobody", "password": "wrong"}
 	from := func(ip string) int {
@@ -71,6 +73,7 @@ func TestAClientDoesNotChooseTheAddressItIsLimitedBy(t *testing.T) {
 }
 
 func TestMoreLoginsThanCanBeHashedAreAnswered503InTime(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	stop := s.work()
 	s.signUp("ann")

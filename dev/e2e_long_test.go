@@ -18,6 +18,7 @@ import (
 const mostEvents = 2000
 
 func TestChangesWhileACountFailsDoNotMakeAHistoryLong(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	token := s.signUpAtWork("ann")
 	require.NotEmpty(t, token)
@@ -43,6 +44,7 @@ func TestChangesWhileACountFailsDoNotMakeAHistoryLong(t *testing.T) {
 }
 
 func TestRequestsWhileAFeedCannotBeWrittenDoNotMakeAHistoryLong(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	s.work("users", "followers") // nobody writes feeds
 	s.signUp("ann")

@@ -10,6 +10,7 @@ import (
 )
 
 func TestAFeedThatTheStoreRefusesIsReportedAndAllOthersGetTheTweet(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	s.work()
 	ann := s.signUp("ann")

@@ -48,6 +48,7 @@ func (s *stack) anotherAPI(temporal string) *everyCall {
 
 // A new installation may start in any order.
 func TestAnAPIThatStartedBeforeTemporalAndItsNamespaceRegistersTheSearchAttributes(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	token := s.signUpAtWork("ann")
 	addr := freeAddr(t)
@@ -72,6 +73,7 @@ func (s *stack) signUpAtWork(username string) string {
 }
 
 func TestAWorkerThatStartsWithoutTemporalSaysSoAndEnds(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	temporal := s.proxyTo(s.temporal)
 	env := append([]string{"TEMPORAL_ADDRESS=" + temporal.Addr()}, secretsEnv...)
@@ -83,6 +85,7 @@ func TestAWorkerThatStartsWithoutTemporalSaysSoAndEnds(t *testing.T) {
 }
 
 func TestAProcessThatStartsWithoutItsStoreSaysSoAndEnds(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "cassandra")
 	_, cassandra := s.proxies()
 	args := append(slices.Clone(s.args), "--http-addr", freeAddr(t))
@@ -96,6 +99,7 @@ func TestAProcessThatStartsWithoutItsStoreSaysSoAndEnds(t *testing.T) {
 }
 
 func TestAnAPIWithAWrongSettingOfTemporalEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	args := append([]string{"api"}, s.args...)
 	for setting, want := range map[string]string{

@@ -110,6 +110,7 @@ func (s *stack) histories() string {
 }
 
 func TestABadRequestIsAnsweredWithWhatIsWrongAndWritesNothing(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	s.work()
 	ann := s.signUp("ann")
@@ -188,6 +189,7 @@ func (s *stack) rows() map[string]int {
 }
 
 func TestProbesAndMetricsAnswer(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	for path, want := range map[string]string{"/healthz": "ok", "/readyz": `"status":200`, "/metrics": "http_server_request_duration_seconds"} {
 		response, err := http.Get(s.url + path)
@@ -354,6 +356,7 @@ func TestWithoutAnyWorkerATweetIsPostedAndListedAndDeliveredWhenOneComes(t *test
 }
 
 func TestATweetThatMayHaveBeenAcceptedIs503WithAHint(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	s.work()
 	ann := s.signUp("ann")
@@ -372,6 +375,7 @@ func TestATweetThatMayHaveBeenAcceptedIs503WithAHint(t *testing.T) {
 }
 
 func TestManyWhoFollowAtOnceAreAllAnswered(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	s.work()
 	s.signUp("ann")

@@ -93,6 +93,7 @@ func TestADeletionStopsTheDeliveryThatRunsAndTakesBackWhatItDid(t *testing.T) {
 }
 
 func TestTheTextOfADeletedTweetDoesNotStayInTemporal(t *testing.T) {
+	t.Parallel()
 	s := newStackWith(t, "sqlite", promptDeletions)
 	s.work("users", "tweets", "followers")
 	stop := s.work("feeds")

@@ -96,6 +96,7 @@ func devArgs(t *testing.T) (api, temporal string, args []string) {
 }
 
 func TestAfterKill9EverythingIsThereAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	api, _, args := devArgs(t)
 	p := start(t, dir, "dev", nil, args...)
@@ -115,6 +116,7 @@ func TestAfterKill9EverythingIsThereAgain(t *testing.T) {
 }
 
 func TestOnlyItsOwnerReadsTheData(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	data := filepath.Join(dir, ".twtr")
 	require.NoError(t, os.Mkdir(data, 0o700))
@@ -146,6 +148,7 @@ func TestOnlyItsOwnerReadsTheData(t *testing.T) {
 }
 
 func TestATakenPortIsOneLine(t *testing.T) {
+	t.Parallel()
 	api, temporal, args := devArgs(t)
 	for addr, want := range map[string]string{
 		api:      "dev: API: " + api + " is already in use (--http-addr chooses another)\n",
@@ -164,6 +167,7 @@ func TestATakenPortIsOneLine(t *testing.T) {
 }
 
 func TestThreeProcessesWorkAsOne(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	api, temporal, args := devArgs(t)
 	server := start(t, dir, "dev", nil, append([]string{"temporal"}, args[2:]...)...)
@@ -193,6 +197,7 @@ func TestThreeProcessesWorkAsOne(t *testing.T) {
 }
 
 func TestWaitEndsWhenStoreSchemaAndTemporalAreThere(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	_, temporal, args := devArgs(t)
 	wait := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal}, "wait", "--timeout", "1m")
@@ -214,6 +219,7 @@ func TestWaitEndsWhenStoreSchemaAndTemporalAreThere(t *testing.T) {
 }
 
 func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	_, temporal, args := devArgs(t)
 	server := start(t, dir, "dev", nil, append([]string{"temporal"}, args[2:]...)...)

@@ -36,6 +36,7 @@ type step struct {
 // A sequence is a list of steps for each of the people, who all go at the same time, each through their own in order. So
 // who follows whom in the end, and what tweets there are, does not hang on who was quicker, and every feed is known.
 func TestEveryFeedIsWhatAModelSaysAfterAnySequence(t *testing.T) {
+	t.Parallel()
 	require.NoError(t, flag.Set("rapid.nofailfile", "true"))
 	require.NoError(t, flag.Set("rapid.checks", cmp.Or(os.Getenv("TWTR_TEST_CHECKS"), "4")))
 	// As many sequences at a time as keep the machine busy while workflows wait for their second sweep.

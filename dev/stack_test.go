@@ -64,12 +64,18 @@ type stack struct {
 	secrets []string // tokens that the API gave
 }
 
-// onEachEngine runs a test on both stores, side by side because it mostly waits, with settings given as flags.
+// onEachEngine runs a test on both stores, with settings given as flags. Tests run in parallel because they mostly wait.
 func onEachEngine(t *testing.T, test func(*testing.T, *stack), flags ...string) {
+	t.Parallel()
 	onEachEngineWith(t, nil, test, flags...)
 }
 
-// onEachEngineWith is onEachEngine with values of the Temporal server's dynamic configuration.
+// promptlyOnEachEngine is onEachEngine for a test of how soon something happens: only the other engine runs at the same time.
+func promptlyOnEachEngine(t *testing.T, test func(*testing.T, *stack)) {
+	onEachEngineWith(t, nil, test)
+}
+
+// onEachEngineWith runs a test on both stores with values of the Temporal server's dynamic configuration.
 func onEachEngineWith(t *testing.T, temporalConfig map[string]any, test func(*testing.T, *stack), flags ...string) {
 	for _, engine := range []string{"sqlite", "cassandra"} {
 		t.Run(engine, func(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 // As the Temporal Worker Controller runs them: a worker deployment of its own for each domain.
 func TestEachDomainsCurrentVersionTakesItsWork(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	c, err := client.Dial(client.Options{HostPort: s.temporal})
 	require.NoError(t, err)

@@ -112,7 +112,8 @@ if ! find_browser; then
   [ -z "${REQUIRE_BROWSER:-}" ] || failed+=("no browser, and REQUIRE_BROWSER is set")
 fi
 
-step "end to end" go -C dev test "${race[@]}" -count=1 -timeout 30m ./...
+# These mostly wait, for timeouts and for work that is retried: twice as many in parallel as two cores would run by default.
+step "end to end" go -C dev test "${race[@]}" -count=1 -parallel 4 -timeout 30m ./...
 if [ "$(uname -s)" = Linux ]; then
   step "faults" go -C dev run ./chaos -seed 1 -for 40s -followers 2000 -store sqlite
 else
