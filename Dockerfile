@@ -37,8 +37,8 @@ LABEL org.opencontainers.image.title="twtr" \
 COPY --from=build /out/twtr /usr/local/bin/twtr
 # By number, so that Kubernetes can check that it is not root (runAsNonRoot).
 USER 65532:65532
-# The address of a worker's health checks and metrics. The API ignores it and listens on 3002.
-ENV TWTR_WORKER_ADDR=:3003
+# Probes and metrics are on 3003, which only operators must reach; the API listens on 3002.
+ENV TWTR_OPS_ADDR=:3003
 EXPOSE 3002 3003
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s CMD ["/usr/local/bin/twtr", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/twtr"]

@@ -32,6 +32,7 @@ type process struct {
 	store    twtr.Store
 	temporal *accountTemporal
 	logs     *lockedBuilder
+	metrics  *telemetry.Metrics
 	clock    time.Duration // what its clock differs by from the test's
 }
 
@@ -76,9 +77,7 @@ func (s *system) time() time.Time {
 
 // process starts another API process, whose passwords are hashed cheaply.
 func (s *system) process(change ...func(*Config)) *process {
-	p := &process{t: s.t, store: s.store, logs: &lockedBuilder{}}
-	metrics, err := telemetry.New()
-	require.NoError(s.t, err)
+	p := &process{t: s.t, store: s.store, logs: &lockedBuilder{}, metrics: newMetrics(s.t)}
 	sealer, err := seal.New("secret")
 	require.NoError(s.t, err)
 	p.temporal = &accountTemporal{store: s.store, sealer: sealer}
@@ -86,7 +85,7 @@ func (s *system) process(change ...func(*Config)) *process {
 		Store: s.store, Temporal: p.temporal, AuthKeys: []Key{key(s.t, "k")}, SealKeys: []string{"secret"},
 		TrustedProxies: []string{"192.0.2.1"}, // whom httptest's requests come from
 		Now:            func() time.Time { return s.time().Add(p.clock) },
-		Logger:         slog.New(slog.NewJSONHandler(p.logs, nil)), Metrics: metrics,
+		Logger:         slog.New(slog.NewJSONHandler(p.logs, nil)), Metrics: p.metrics,
 	}
 	for _, f := range change {
 		f(&c)

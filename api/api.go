@@ -6,7 +6,6 @@ package api
 
 import (
 	"cmp"
-	"context"
 	"log/slog"
 	"net/http"
 	"time"
@@ -22,8 +21,6 @@ import (
 const (
 	// requestTimeout bounds the processing of a request, from when its body has arrived.
 	requestTimeout = 5 * time.Second
-	// readyTimeout bounds the wait for the store in a readiness probe.
-	readyTimeout = 2 * time.Second
 	// defaultBodyTimeout bounds the wait for a request's body.
 	defaultBodyTimeout = 10 * time.Second
 	// maxBody is the length of the longest request body, in bytes.
@@ -136,9 +133,7 @@ func New(c Config) (*API, error) {
 			g.HEAD(path, handlers...)
 		}
 	}
-	register(http.MethodGet, "/healthz", func(c *gin.Context) { write(c, http.StatusOK, "text/plain; charset=utf-8", []byte("ok")) })
-	register(http.MethodGet, "/readyz", a.handle(a.ready))
-	register(http.MethodGet, "/metrics", gin.WrapH(c.Metrics.Handler()))
+	register(http.MethodGet, health, func(c *gin.Context) { write(c, http.StatusOK, "text/plain; charset=utf-8", []byte("ok")) })
 	register(http.MethodGet, "/openapi.yaml", getOpenAPI)
 	register(http.MethodGet, "/docs", a.getDocs)
 	register(http.MethodGet, "/docs/:file", a.getDocs)
@@ -188,15 +183,4 @@ func (a *API) routes() []route {
 
 func notFound(*gin.Context) (any, error) {
 	return nil, twtr.Errorf(twtr.NotFound, "there is nothing at this path")
-}
-
-// ready reports whether this process can serve. Only the store is checked: reads and logins need nothing else, so while
-// Temporal is unavailable nothing may take out every process at once.
-func (a *API) ready(c *gin.Context) (any, error) {
-	ctx, cancel := context.WithTimeout(c.Request.Context(), readyTimeout)
-	defer cancel()
-	if err := a.store.Ping(ctx); err != nil {
-		return nil, &twtr.Error{Code: twtr.Unavailable, Message: "the store does not answer", Err: err}
-	}
-	return "ready", nil
 }

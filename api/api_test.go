@@ -25,13 +25,27 @@ func newAPI(t *testing.T, logs io.Writer) *API {
 
 // newAPIWith makes an API with what c has; the logs are of level DEBUG.
 func newAPIWith(t *testing.T, logs io.Writer, c Config) *API {
-	metrics, err := telemetry.New()
-	require.NoError(t, err)
-	c.AuthKeys, c.SealKeys, c.Metrics = []Key{key(t, "k")}, []string{"secret"}, metrics
+	if c.Metrics == nil {
+		c.Metrics = newMetrics(t)
+	}
+	c.AuthKeys, c.SealKeys = []Key{key(t, "k")}, []string{"secret"}
 	c.Logger = slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	a, err := New(c)
 	require.NoError(t, err)
 	return a
+}
+
+func newMetrics(t *testing.T) *telemetry.Metrics {
+	metrics, err := telemetry.New()
+	require.NoError(t, err)
+	return metrics
+}
+
+// scrape reads the metrics as Prometheus does.
+func scrape(metrics *telemetry.Metrics) string {
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
 }
 
 // request is a request of the user, with an access token; the header is written "Name: value", "" for none.
@@ -102,7 +116,7 @@ func logLines(t *testing.T, logs *strings.Builder, message string) (lines []map[
 func TestEachRequestIsLoggedAndProbesAreForDebugging(t *testing.T) {
 	var logs strings.Builder
 	a := newAPI(t, &logs)
-	for path, level := range map[string]string{"/healthz": "DEBUG", "/readyz": "DEBUG", "/metrics": "DEBUG", "/docs": "INFO", "/nowhere": "INFO"} {
+	for path, level := range map[string]string{"/healthz": "DEBUG", "/docs": "INFO", "/nowhere": "INFO"} {
 		logs.Reset()
 		id := serve(t, a, httptest.NewRequest(http.MethodGet, path, nil)).Header().Get("X-Request-Id")
 		lines := logLines(t, &logs, "request")
@@ -130,7 +144,8 @@ func TestAStoreThatIsTooSlowIs503AndAClientThatDoesNotWaitIs499WithoutAWarning(t
 	for _, err := range []error{context.DeadlineExceeded, fmt.Errorf("read: %w", context.Canceled), twtr.Errorf(twtr.Unavailable, "too slow")} {
 		for client, want := range map[string]int{"waits": 503, "does not wait": 499} {
 			var logs strings.Builder
-			a := newAPIWith(t, &logs, Config{Store: &fakeStore{err: err}})
+			metrics := newMetrics(t)
+			a := newAPIWith(t, &logs, Config{Store: &fakeStore{err: err}, Metrics: metrics})
 			r := httptest.NewRequest(http.MethodGet, "/tweets/ann", nil)
 			if client == "does not wait" {
 				ctx, cancel := context.WithCancel(t.Context())
@@ -144,17 +159,7 @@ func TestAStoreThatIsTooSlowIs503AndAClientThatDoesNotWaitIs499WithoutAWarning(t
 			require.EqualValues(t, want, line["status"])
 			require.Equal(t, "INFO", line["level"])
 			require.Equal(t, want == 503, strings.Contains(logs.String(), "WARN"))
-			metrics := serve(t, a, httptest.NewRequest(http.MethodGet, "/metrics", nil)).Body.String()
-			require.Contains(t, metrics, fmt.Sprintf(`http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="%d",http_route="/tweets/:username",url_scheme="http"} 1`, want))
+			require.Contains(t, scrape(metrics), fmt.Sprintf(`http_server_request_duration_seconds_count{http_request_method="GET",http_response_status_code="%d",http_route="/tweets/:username",url_scheme="http"} 1`, want))
 		}
 	}
-}
-
-func TestReadinessNeedsTheStoreAlone(t *testing.T) {
-	store := &fakeStore{}
-	a := newAPIWith(t, &strings.Builder{}, Config{Store: store}) // without Temporal
-	require.Equal(t, 200, serve(t, a, httptest.NewRequest(http.MethodGet, "/readyz", nil)).Code)
-	store.err = errors.New("refused")
-	w := serve(t, a, httptest.NewRequest(http.MethodGet, "/readyz", nil))
-	require.JSONEq(t, `{"status":503,"data":null,"error":"the store does not answer; try again in a second","code":"unavailable"}`, w.Body.String())
 }

@@ -270,7 +270,7 @@ func TestAFailedLogInIsLoggedAndCounted(t *testing.T) {
 		require.Equal(t, want, line)
 	}
 	require.NotContains(t, strings.ToUpper(logs.String()), "SECRET")
-	metrics := serve(t, p.API, p.request("GET", "/metrics", nil)).Body.String()
+	metrics := scrape(p.metrics)
 	for outcome, n := range map[string]int{"ok": 1, "wrong-password": freeGuesses, "no-such-user": 2, "refused": 1} {
 		require.Contains(t, metrics, fmt.Sprintf("twtr_logins_total{outcome=%q} %d\n", outcome, n))
 	}

@@ -95,9 +95,7 @@ func TestHEADIsWhereverGETIsWithTheSameHeadersAndNoBody(t *testing.T) {
 		}
 		status, header, body := answer(http.MethodGet, path)
 		require.NotEmpty(t, body, path)
-		if path != "/metrics" { // whose length changes
-			require.Equal(t, fmt.Sprint(len(body)), header.Get("Content-Length"), path)
-		}
+		require.Equal(t, fmt.Sprint(len(body)), header.Get("Content-Length"), path)
 		headStatus, headHeader, headBody := answer(http.MethodHead, path)
 		require.Equal(t, status, headStatus, path)
 		require.Equal(t, header, headHeader, path)
@@ -477,7 +475,8 @@ func TestPagesOfOtherOriginsMayCallTheAPIIfTheOperatorSaysSo(t *testing.T) {
 		require.Empty(t, w.Body.String())
 		return w.Header()
 	}
-	config := Config{Store: &fakeStore{}, Origins: []string{app, "http://localhost:5173"}, RateLimits: RateLimits{Tweets: 1, Follows: 1, Reads: 1}}
+	metrics := newMetrics(t)
+	config := Config{Store: &fakeStore{}, Origins: []string{app, "http://localhost:5173"}, RateLimits: RateLimits{Tweets: 1, Follows: 1, Reads: 1}, Metrics: metrics}
 	a := newAPIWith(t, &logs, config)
 	for range 3 { // no preflight needs a token or is limited
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "DELETE"} {
@@ -496,7 +495,7 @@ func TestPagesOfOtherOriginsMayCallTheAPIIfTheOperatorSaysSo(t *testing.T) {
 	require.Len(t, lines, 60)
 	require.Equal(t, "OPTIONS", lines[0]["method"])
 	require.Empty(t, lines[0]["route"])
-	require.Contains(t, get(t, a, "/metrics").Body.String(),
+	require.Contains(t, scrape(metrics),
 		`http_server_request_duration_seconds_count{http_request_method="OPTIONS",http_response_status_code="204",url_scheme="http"} 60`)
 	for _, refused := range []http.Header{
 		preflight(a, "/tweets", "https://evil.example", "POST", ""),
@@ -551,7 +550,7 @@ func TestA401SaysWhetherATokenWasRefused(t *testing.T) {
 
 func TestEveryResponseTellsBrowsersNotToGuessItsType(t *testing.T) {
 	a := newAPIWith(t, io.Discard, Config{Store: &fakeStore{users: map[string]twtr.User{"ann": {}}}, RateLimits: RateLimits{Reads: 1}})
-	for _, path := range []string{"/healthz", "/metrics", "/docs", "/docs/docs.js", "/openapi.yaml", "/nowhere", "/tweets/ann", "/tweets/ann", "/feeds/me", "/tweets/ann?%"} {
+	for _, path := range []string{"/healthz", "/docs", "/docs/docs.js", "/openapi.yaml", "/nowhere", "/tweets/ann", "/tweets/ann", "/feeds/me", "/tweets/ann?%"} {
 		require.Equal(t, "nosniff", get(t, a, path).Header().Get("X-Content-Type-Options"), path)
 	}
 	require.Equal(t, "nosniff", serve(t, a, httptest.NewRequest(http.MethodPut, "/tweets", nil)).Header().Get("X-Content-Type-Options"))
@@ -637,7 +636,7 @@ func TestTheRateLimitIsInTheHeadersOfEveryLimitedCall(t *testing.T) {
 	require.Equal(t, [2]string{`"reads";q=600;w=60`, `"reads";r=599;t=1`}, headers(get(t, a, "/tweets/ann")))
 	require.Equal(t, [2]string{`"reads";q=600;w=60`, `"reads";r=599;t=1`}, headers(serve(t, a, request(t, a, "ann", http.MethodGet, "/feeds/me", "", ""))))
 	require.Equal(t, [2]string{}, headers(get(t, a, "/feeds/me")), "without a token it is not counted")
-	for _, path := range []string{"/healthz", "/readyz", "/metrics", "/docs", "/openapi.yaml", "/nowhere"} {
+	for _, path := range []string{"/healthz", "/docs", "/openapi.yaml", "/nowhere"} {
 		require.Equal(t, [2]string{}, headers(get(t, a, path)), path)
 	}
 	unlimited := newAPIWith(t, io.Discard, Config{Store: store})
@@ -661,7 +660,7 @@ func TestReadsAreLimitedByUserOrByAddress(t *testing.T) {
 		require.Equal(t, 429, from("198.51.100.1", http.MethodHead, path), path)
 	}
 	require.Equal(t, 200, from("198.51.100.2", http.MethodGet, "/tweets/ann"))
-	require.Equal(t, 200, from("198.51.100.1", http.MethodGet, "/readyz"))
+	require.Equal(t, 200, from("198.51.100.1", http.MethodGet, "/healthz"))
 
 	// Who reads with a token is known, from whatever address.
 	for i := range 3 {
@@ -820,7 +819,8 @@ func headed(method, path, name, prefix string) func(text string) *http.Request {
 }
 
 func TestNoClientMakesSeriesOfMetricsAtWill(t *testing.T) {
-	a := newAPIWith(t, io.Discard, Config{Store: &fakeStore{}, Origins: []string{"https://app.example.com"}, TrustedProxies: []string{"192.0.2.1"}})
+	metrics := newMetrics(t)
+	a := newAPIWith(t, io.Discard, Config{Store: &fakeStore{}, Origins: []string{"https://app.example.com"}, TrustedProxies: []string{"192.0.2.1"}, Metrics: metrics})
 	kinds := make([]string, 0, len(hostile))
 	for kind := range hostile {
 		kinds = append(kinds, kind)
@@ -830,16 +830,15 @@ func TestNoClientMakesSeriesOfMetricsAtWill(t *testing.T) {
 		text := fmt.Sprintf("odd%x", rand.Uint64())
 		a.ServeHTTP(httptest.NewRecorder(), hostile[kind](text))
 	}
-	series := func() (n int, metrics string) {
-		metrics = get(t, a, "/metrics").Body.String()
-		for line := range strings.Lines(metrics) {
+	series := func() (n int, text string) {
+		text = scrape(metrics)
+		for line := range strings.Lines(text) {
 			if !strings.HasPrefix(line, "#") {
 				n++
 			}
 		}
-		return n, metrics
+		return n, text
 	}
-	series() // its own
 	for _, kind := range kinds {
 		send(kind)
 	}
@@ -847,8 +846,8 @@ func TestNoClientMakesSeriesOfMetricsAtWill(t *testing.T) {
 	for range 10_000 {
 		send(kinds[rand.IntN(len(kinds))])
 	}
-	after, metrics := series()
+	after, text := series()
 	require.Equal(t, before, after)
-	require.NotContains(t, metrics, "odd")
-	require.Contains(t, metrics, `http_server_request_duration_seconds_count{http_request_method="_OTHER",http_response_status_code="404",url_scheme="http"}`)
+	require.NotContains(t, text, "odd")
+	require.Contains(t, text, `http_server_request_duration_seconds_count{http_request_method="_OTHER",http_response_status_code="404",url_scheme="http"}`)
 }

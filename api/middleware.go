@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"regexp"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 )
 
 const (
+	health       = "/healthz"   // the route
 	requestIDKey = "request_id" // also in logs
 	bodyKey      = "body"
 )
@@ -45,15 +45,12 @@ func (a *API) accessLog(c *gin.Context) {
 	begin := time.Now()
 	c.Next()
 	level := slog.LevelInfo
-	if slices.Contains(probes, c.FullPath()) {
-		level = slog.LevelDebug
+	if c.FullPath() == health {
+		level = slog.LevelDebug // machines ask every few seconds
 	}
 	a.log.Log(c.Request.Context(), level, "request", requestIDKey, c.GetString(requestIDKey), "method", c.Request.Method,
 		"route", c.FullPath(), "status", c.Writer.Status(), "duration_ms", float64(time.Since(begin).Microseconds())/1000)
 }
-
-// probes are the routes that machines request every few seconds.
-var probes = []string{"/healthz", "/readyz", "/metrics"}
 
 // recover responds to a panic with 500 and no details.
 func (a *API) recover(c *gin.Context) {

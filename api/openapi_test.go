@@ -158,9 +158,9 @@ func TestWhatTheAPIDoesNotHaveIsRefusedInTheEnvelope(t *testing.T) {
 		{http.MethodHead, "/healthz", 200},
 		{http.MethodHead, "/nowhere", 404},
 		{http.MethodPut, "/tweets/ann", 405},
-		{http.MethodGet, "/metrics", 200},
 		{http.MethodGet, "/healthz", 200},
-		{http.MethodGet, "/readyz", 500},
+		{http.MethodGet, "/metrics", 404},
+		{http.MethodGet, "/readyz", 404},
 	} {
 		require.Equal(t, c.status, serve(t, a, httptest.NewRequest(c.method, c.path, nil)).Code, c.path)
 	}

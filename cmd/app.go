@@ -1,6 +1,7 @@
 package cmd
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,7 +22,6 @@ import (
 	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/internal/codec"
-	"github.com/twtr-dev/twtr/internal/health"
 	"github.com/twtr-dev/twtr/internal/seal"
 	"github.com/twtr-dev/twtr/internal/telemetry"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
@@ -86,6 +87,27 @@ func (a *App) Close() {
 // body that still arrives is longer, and cut off by this.
 const HTTPDrain = 8 * time.Second
 
+// Run serves the API, runs the workers of those domains, or both, and serves the ops port, until ctx ends.
+func (a *App) Run(ctx context.Context, c Config, serveAPI bool, domains ...string) error {
+	g, ctx := errgroup.WithContext(ctx)
+	if c.Ops.Addr != "" {
+		g.Go(func() error {
+			err := a.serveHTTP(ctx, "ops", c.Ops.Addr, a.opsServer(c.Ops, len(domains) > 0))
+			if errors.Is(err, syscall.EADDRINUSE) {
+				err = fmt.Errorf("%w; each process of a machine needs another ops.addr (--ops-addr)", err)
+			}
+			return err
+		})
+	}
+	if serveAPI {
+		g.Go(func() error { return a.ServeAPI(ctx, c.API) })
+	}
+	if len(domains) > 0 {
+		g.Go(func() error { return a.RunWorkers(ctx, c.Workers, domains...) })
+	}
+	return g.Wait()
+}
+
 // ServeAPI serves the API on c.Addr until ctx ends, and then lets requests in flight finish, for up to [HTTPDrain].
 func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 	handler, err := api.New(api.Config{
@@ -100,7 +122,7 @@ func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 		return err
 	}
 	defer stop()
-	return a.serveHTTP(ctx, "API", c.Addr, handler)
+	return a.serveHTTP(ctx, "API", c.Addr, a.httpServer(handler))
 }
 
 // ServeCodec serves the codec of Temporal's payloads until ctx ends. It needs no connections.
@@ -109,16 +131,15 @@ func (a *App) ServeCodec(ctx context.Context, c CodecConfig) error {
 	if err != nil {
 		return err
 	}
-	return a.serveHTTP(ctx, "codec server", c.Addr, payloads.Handler(c.UIOrigins, c.Token))
+	return a.serveHTTP(ctx, "codec server", c.Addr, a.httpServer(payloads.Handler(c.UIOrigins, c.Token)))
 }
 
 // serveHTTP serves requests on an address until ctx ends, and then lets those in flight finish.
-func (a *App) serveHTTP(ctx context.Context, server, addr string, handler http.Handler) error {
+func (a *App) serveHTTP(ctx context.Context, server, addr string, s *http.Server) error {
 	listener, err := listen(ctx, addr, maxConnections)
 	if err != nil {
 		return fmt.Errorf("%s: %w", server, err)
 	}
-	s := a.httpServer(handler)
 	a.log.InfoContext(ctx, "listening", "server", server, "addr", listener.Addr().String())
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
@@ -170,9 +191,6 @@ func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string
 			return nil
 		})
 	}
-	if c.Addr != "" {
-		g.Go(func() error { return a.serveHTTP(ctx, "worker health", c.Addr, a.health()) })
-	}
 	if c.settings != nil {
 		g.Go(func() error {
 			c.settings.reload(ctx, reloadEvery, a.log, func(c Config) { rate.Set(c.Workers.FeedRowsPerSecond) })
@@ -180,23 +198,6 @@ func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string
 		})
 	}
 	return g.Wait()
-}
-
-// health serves the probes and the metrics of a worker process.
-func (a *App) health() http.Handler {
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := health.Ready(r.Context(), a.store, a.temporal); err != nil {
-			dependency := health.Dependency(err)
-			a.log.WarnContext(r.Context(), "dependency unavailable", "dependency", dependency, "error", err)
-			http.Error(w, dependency+" is unavailable", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprint(w, "ready")
-	})
-	mux.Handle("GET /metrics", a.metrics.Handler())
-	return mux
 }
 
 func apiCommand(s *Settings) *cobra.Command {
@@ -210,7 +211,7 @@ func apiCommand(s *Settings) *cobra.Command {
 				return err
 			}
 			// Without Temporal the API serves reads, log-ins and refreshes.
-			return connected(c, config, temporalclient.DialLazily, func(a *App) error { return a.ServeAPI(c.Context(), config.API) })
+			return connected(c, config, temporalclient.DialLazily, func(a *App) error { return a.Run(c.Context(), config, true) })
 		},
 	}
 }
@@ -230,7 +231,7 @@ func workerCommand(s *Settings) *cobra.Command {
 				domains = workers.Domains()
 			}
 			// Without Temporal a worker can do nothing.
-			return connected(c, config, temporalclient.Dial, func(a *App) error { return a.RunWorkers(c.Context(), config.Workers, domains...) })
+			return connected(c, config, temporalclient.Dial, func(a *App) error { return a.Run(c.Context(), config, false, domains...) })
 		},
 	}
 }
@@ -274,22 +275,18 @@ func healthcheckCommand(s *Settings) *cobra.Command {
 	check := healthcheck{}
 	command := &cobra.Command{
 		Use:   "healthcheck [HOST:PORT]",
-		Short: "Check that the API or the worker on this machine, or the one at an address, is alive; exits 0 if it is",
+		Short: "Check that the process whose ops.addr is on this machine, or the one at an address, is alive; exits 0 if it is",
 		Args:  usageArgs(cobra.MaximumNArgs(1)),
 		RunE: func(c *cobra.Command, args []string) error {
 			config, err := s.Parse()
 			if err != nil {
 				return err
 			}
-			addrs := args
-			if len(addrs) == 0 {
-				// A container runs one of the two, and its image's health check does not know which.
-				addrs = []string{config.API.Addr}
-				if config.Workers.Addr != "" {
-					addrs = append(addrs, config.Workers.Addr)
-				}
+			addr := cmp.Or(config.Ops.Addr, config.API.Addr) // the API has /healthz on both
+			if len(args) > 0 {
+				addr = args[0]
 			}
-			return check.anyOf(c.Context(), addrs)
+			return check.run(c.Context(), addr)
 		},
 	}
 	command.Flags().StringVar(&check.path, "path", "/healthz", "what to ask for; /readyz checks the dependencies, too")
@@ -297,7 +294,7 @@ func healthcheckCommand(s *Settings) *cobra.Command {
 	return command
 }
 
-// healthcheck asks processes for a path, again and again until the timeout has passed.
+// healthcheck asks a process for a path, again and again until the timeout has passed.
 type healthcheck struct {
 	path    string
 	timeout time.Duration
@@ -310,28 +307,18 @@ const (
 	attemptPause = 500 * time.Millisecond
 )
 
-// anyOf returns nil once one of the addresses responds with 200, and the errors of the last attempt if none does.
-func (h healthcheck) anyOf(ctx context.Context, addrs []string) error {
+// run returns nil once the process at the address responds with 200, and the error of the last attempt if it never does.
+func (h healthcheck) run(ctx context.Context, addr string) error {
 	deadline := time.Now().Add(h.timeout)
 	for {
-		var failure error
-		for _, addr := range addrs {
-			err := h.ask(ctx, addr)
-			if err == nil {
-				return nil
-			}
-			if failure != nil {
-				err = fmt.Errorf("%w; %w", failure, err) // in one line
-			}
-			failure = err
-		}
-		if time.Now().Add(attemptPause).After(deadline) {
-			return failure
+		err := h.ask(ctx, addr)
+		if err == nil || time.Now().Add(attemptPause).After(deadline) {
+			return err
 		}
 		select {
 		case <-time.After(attemptPause):
 		case <-ctx.Done():
-			return failure
+			return err
 		}
 	}
 }

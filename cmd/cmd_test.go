@@ -212,22 +212,18 @@ func TestConfigShowsWhereTemporalIsWithoutItsKey(t *testing.T) {
 	require.NotContains(t, stdout, secret)
 }
 
-func TestHealthcheckFailsWhereNothingListens(t *testing.T) {
-	code, _, stderr := twtr(t, "healthcheck", "--http-addr", "127.0.0.1:1")
-	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "connection refused")
-	code, _, stderr = twtr(t, "healthcheck", "--http-addr", "127.0.0.1:1", "--worker-addr", "127.0.0.1:2")
-	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "127.0.0.1:2: connect: connection refused")
-	require.Equal(t, 1, strings.Count(stderr, "\n"), "one line")
-}
-
-func TestHealthcheckAsksOnlyTheAddressThatItIsGiven(t *testing.T) {
-	t.Setenv("TWTR_WORKER_ADDR", "127.0.0.1:2")
-	code, _, stderr := twtr(t, "healthcheck", "127.0.0.1:1")
-	require.Equal(t, 1, code)
-	require.Contains(t, stderr, "127.0.0.1:1")
-	require.NotContains(t, stderr, "127.0.0.1:2")
+func TestHealthcheckAsksTheOpsPortOrElseTheAPIsOrTheAddressThatItIsGiven(t *testing.T) {
+	t.Setenv("TWTR_HTTP_ADDR", "127.0.0.1:1")
+	for asked, args := range map[string][]string{
+		"127.0.0.1:1": {"--ops-addr="},
+		"127.0.0.1:2": {"--ops-addr=:2"},
+		"127.0.0.1:3": {"--ops-addr=:2", "127.0.0.1:3"},
+	} {
+		code, _, stderr := twtr(t, append([]string{"healthcheck"}, args...)...)
+		require.Equal(t, 1, code)
+		require.Contains(t, stderr, "dial tcp "+asked+": connect: connection refused")
+		require.Equal(t, 1, strings.Count(stderr, "\n"), "one line")
+	}
 }
 
 func TestHealthcheckTriesAgainUntilTheProcessResponds(t *testing.T) {

@@ -27,6 +27,7 @@ type Config struct {
 	Store    StoreConfig
 	API      APIConfig
 	Workers  WorkersConfig
+	Ops      OpsConfig
 	Codec    CodecConfig
 	LogLevel slog.Level
 }
@@ -50,7 +51,6 @@ type APIConfig struct {
 
 // WorkersConfig configures the workers of one process.
 type WorkersConfig struct {
-	Addr              string // of /healthz, /readyz and /metrics; empty: none
 	SealKeys          []string
 	MaxFeedItems      int
 	FeedRowsPerSecond int // 0: no limit
@@ -59,6 +59,12 @@ type WorkersConfig struct {
 	Options           workers.Options
 
 	settings *Settings // to read FeedRowsPerSecond again
+}
+
+// OpsConfig configures what a process serves for its operators.
+type OpsConfig struct {
+	Addr  string // of /healthz, /readyz and /metrics; empty: none
+	Pprof bool   // and /debug/pprof/
 }
 
 // CodecConfig configures the encryption of payloads in Temporal, and the codec server.

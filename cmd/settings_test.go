@@ -98,7 +98,7 @@ func TestEverySettingReachesTheConfiguration(t *testing.T) {
 	for _, row := range settings {
 		value := map[string]string{
 			"store": "cassandra", "cassandra.tls": "true", "cassandra.tls_verify_host": "false", "cassandra.tls_ca": "/dev/null",
-			"cassandra.tls_cert": "/dev/null", "cassandra.tls_key": "/dev/null", "http.addr": ":1", "worker.addr": ":2",
+			"cassandra.tls_cert": "/dev/null", "cassandra.tls_key": "/dev/null", "http.addr": ":1", "ops.addr": ":2", "ops.pprof": "true",
 			"http.trusted_proxies": "10.0.0.0/8", "http.cors_origins": "https://app.example.com", "auth.keys": "k:0123456789abcdef0123456789abcdef",
 			"seal.key": "0123456789abcdef0123456789abcdef", "log.level": "debug", "users.name_hold": "1234h",
 			"temporal.codec_keys": "0123456789abcdef0123456789abcdef", "codec.token": "0123456789abcdef0123456789abcdef",

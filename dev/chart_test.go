@@ -66,7 +66,7 @@ func TestTheChartsProcessesWorkAsOneOnCassandraAndPostgreSQL(t *testing.T) {
 		process.name = name
 		running = append(running, process)
 		if strings.HasSuffix(name, "-api") {
-			s.url = "http://" + process.addr
+			s.url = "http://" + process.addrs["http"]
 		}
 	}
 	for _, process := range running {
@@ -254,15 +254,19 @@ var chartSecrets = map[string]string{
 // pod is a container's process.
 type pod struct {
 	*exec.Cmd
-	name        string
-	addr, probe string // its address, and the path of its readiness probe
-	logs        buffer
+	name  string
+	addrs map[string]string // that it listens on, by the name of the container's port
+	probe string            // the URL of its readiness probe
+	logs  buffer
 }
 
-// start starts the container's process with only the container's environment. The port it listens on differs, because all
+// listens are the settings that the ports of a container belong to.
+var listens = map[string]string{"TWTR_HTTP_ADDR": "http", "TWTR_OPS_ADDR": "ops"}
+
+// start starts the container's process with only the container's environment. The ports it listens on differ, because all
 // processes are on this machine.
 func (c container) start(t *testing.T, dir, binary string) *pod {
-	p := &pod{Cmd: exec.Command(binary, c.Args...), name: strings.Join(c.Args, " "), probe: c.ReadinessProbe.HTTPGet.Path}
+	p := &pod{Cmd: exec.Command(binary, c.Args...), name: strings.Join(c.Args, " "), addrs: map[string]string{}}
 	p.Dir, p.Env = dir, []string{"HOME=" + dir}
 	for _, variable := range c.Env {
 		value := variable.Value
@@ -270,17 +274,28 @@ func (c container) start(t *testing.T, dir, binary string) *pod {
 			require.Contains(t, chartSecrets, ref.Name+"/"+ref.Key)
 			value = chartSecrets[ref.Name+"/"+ref.Key]
 		}
-		if variable.Name == "TWTR_HTTP_ADDR" || variable.Name == "TWTR_WORKER_ADDR" {
-			require.Len(t, c.Ports, 1)
-			require.Equal(t, fmt.Sprintf(":%d", c.Ports[0].ContainerPort), value, "the probes ask the port it listens on")
-			require.Equal(t, c.Ports[0].Name, c.ReadinessProbe.HTTPGet.Port)
-			p.addr = freeAddr(t)
-			value = p.addr
+		if port := listens[variable.Name]; port != "" {
+			require.Equal(t, fmt.Sprintf(":%d", c.ports()[port]), value, "the probes ask the port it listens on")
+			value = freeAddr(t)
+			p.addrs[port] = value
 		}
 		p.Env = append(p.Env, variable.Name+"="+value)
 	}
+	require.Len(t, p.addrs, len(c.Ports))
+	if probe := c.ReadinessProbe.HTTPGet; probe.Path != "" {
+		p.probe = "http://" + p.addrs[probe.Port] + probe.Path
+	}
 	p.begin(t)
 	return p
+}
+
+// ports are the container's, by their names.
+func (c container) ports() map[string]int {
+	ports := map[string]int{}
+	for _, port := range c.Ports {
+		ports[port.Name] = port.ContainerPort
+	}
+	return ports
 }
 
 // begin starts the process, which is killed at the end of the test if it still runs.
@@ -312,7 +327,7 @@ func (p *pod) wait(t *testing.T) int {
 func (p *pod) ready(t *testing.T) {
 	require.NotEmpty(t, p.probe, p.name)
 	require.Eventually(t, func() bool {
-		response, err := http.Get("http://" + p.addr + p.probe)
+		response, err := http.Get(p.probe)
 		if err != nil {
 			return false
 		}

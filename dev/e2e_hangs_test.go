@@ -30,9 +30,10 @@ func (s *stack) through(temporal, cassandra *netfault.Proxy) *stack {
 		args[slices.Index(args, "--cassandra-hosts")+1] = cassandra.Addr()
 	}
 	env := append([]string{"TEMPORAL_ADDRESS=" + temporal.Addr()}, secretsEnv...)
-	start(s.t, s.t.TempDir(), "twtr", env, append([]string{"api"}, args...)...)
+	ops := freeAddr(s.t)
+	start(s.t, s.t.TempDir(), "twtr", append(slices.Clone(env), "TWTR_OPS_ADDR="+ops), append([]string{"api"}, args...)...)
 	start(s.t, s.t.TempDir(), "twtr", env, append([]string{"worker", "all"}, args...)...)
-	other := &stack{t: s.t, engine: s.engine, url: "http://" + addr}
+	other := &stack{t: s.t, engine: s.engine, url: "http://" + addr, ops: "http://" + ops}
 	requireHealthy(s.t, other.url)
 	s.t.Cleanup(func() { s.secrets = append(s.secrets, other.secrets...) }) // before checkSecrets looks for them
 	return other
@@ -191,7 +192,7 @@ func TestWithoutTemporalReadsLoginsAndRefreshesGoOnAndAllElseIs503InTime(t *test
 				e.refresh = pair.RefreshToken
 				e.all(writeCalls, append(f.passes, 503)...)
 			}
-			require.Equal(t, 200, e.call("GET", "/readyz", "", nil).Status, "it can serve reads")
+			requireReady(t, e.ops) // it can serve reads
 			e.report("Temporal " + f.name)
 			require.NoError(t, temporal.Heal(context.WithoutCancel(t.Context())))
 			e.comesBack()

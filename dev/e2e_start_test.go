@@ -26,7 +26,7 @@ func TestAnAPIThatStartsWithoutTemporalServesWhatItCanAndConnectsByItself(t *tes
 			before.refresh, e.refresh = pair.RefreshToken, pair.RefreshToken
 			e.all(readCalls, 200)
 			e.all(writeCalls, 503)
-			require.Equal(t, 200, e.call("GET", "/readyz", "", nil).Status)
+			requireReady(t, e.ops)
 			e.report("Temporal " + f.name + " at the start")
 			require.NoError(t, temporal.Heal(context.WithoutCancel(t.Context())))
 			e.comesBack()
@@ -38,9 +38,10 @@ func TestAnAPIThatStartsWithoutTemporalServesWhatItCanAndConnectsByItself(t *tes
 func (s *stack) anotherAPI(temporal string) *everyCall {
 	s.t.Helper()
 	addr := freeAddr(s.t)
-	env := append([]string{"TEMPORAL_ADDRESS=" + temporal}, secretsEnv...)
+	ops := freeAddr(s.t)
+	env := append([]string{"TEMPORAL_ADDRESS=" + temporal, "TWTR_OPS_ADDR=" + ops}, secretsEnv...)
 	start(s.t, s.t.TempDir(), "twtr", env, append([]string{"api"}, append(slices.Clone(s.args), "--http-addr", addr)...)...)
-	other := &stack{t: s.t, engine: s.engine, url: "http://" + addr}
+	other := &stack{t: s.t, engine: s.engine, url: "http://" + addr, ops: "http://" + ops}
 	requireHealthy(s.t, other.url)
 	s.t.Cleanup(func() { s.secrets = append(s.secrets, other.secrets...) }) // before checkSecrets looks for them
 	return &everyCall{stack: other, longest: map[string]time.Duration{}}

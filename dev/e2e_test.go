@@ -5,9 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -186,24 +184,6 @@ func (s *stack) rows() map[string]int {
 		counts[table] = n
 	}
 	return counts
-}
-
-func TestProbesAndMetricsAnswer(t *testing.T) {
-	t.Parallel()
-	s := newStack(t, "sqlite")
-	for path, want := range map[string]string{"/healthz": "ok", "/readyz": `"status":200`, "/metrics": "http_server_request_duration_seconds"} {
-		response, err := http.Get(s.url + path)
-		require.NoError(t, err)
-		body, err := io.ReadAll(response.Body)
-		response.Body.Close()
-		require.NoError(t, err)
-		require.Equal(t, 200, response.StatusCode)
-		require.NoError(t, s.check(response.Request, response, body))
-		if path == "/healthz" {
-			require.Equal(t, want, string(body))
-		}
-		require.Contains(t, string(body), want)
-	}
 }
 
 func TestARefreshTokenIsSpentOnceAndItsResponseRepeatedForAWhile(t *testing.T) {

@@ -147,7 +147,10 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	if err != nil {
 		return err
 	}
-	if err := free(ctx, config.API.Addr); err != nil {
+	if err := free(ctx, "API", config.API.Addr, "--http-addr"); err != nil {
+		return err
+	}
+	if err := free(ctx, "ops", config.Ops.Addr, "--ops-addr"); err != nil {
 		return err
 	}
 	if err := cmd.Migrate(ctx, config.Store); err != nil {
@@ -176,8 +179,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	defer app.Close()
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return app.RunWorkers(ctx, config.Workers, workers.Domains()...) })
-	g.Go(func() error { return app.ServeAPI(ctx, config.API) })
+	g.Go(func() error { return app.Run(ctx, config, true, workers.Domains()...) })
 	if codec != "" {
 		g.Go(func() error { return app.ServeCodec(ctx, config.Codec) })
 	}
@@ -221,13 +223,16 @@ func secret(file string) (string, error) {
 }
 
 // free returns an error of one line if the address is in use, before anything is started.
-func free(ctx context.Context, addr string) error {
+func free(ctx context.Context, server, addr, flag string) error {
+	if addr == "" {
+		return nil
+	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("API: %s is already in use (--http-addr chooses another)", addr)
+		return fmt.Errorf("%s: %s is already in use (%s chooses another)", server, addr, flag)
 	}
 	if err != nil {
-		return fmt.Errorf("API: %w", err)
+		return fmt.Errorf("%s: %w", server, err)
 	}
 	return l.Close()
 }

@@ -53,7 +53,8 @@ type process struct {
 
 func start(t *testing.T, dir, as string, env []string, args ...string) *process {
 	p := &process{Cmd: exec.Command(os.Args[0], args...), stderr: &buffer{}}
-	p.Dir, p.Env, p.Stderr = dir, append(append(os.Environ(), asEnv+"="+as), env...), p.stderr
+	// Several processes of one machine need ops ports of their own.
+	p.Dir, p.Env, p.Stderr = dir, append(append(os.Environ(), asEnv+"="+as, "TWTR_OPS_ADDR=127.0.0.1:0"), env...), p.stderr
 	stdout, err := p.StdoutPipe()
 	require.NoError(t, err)
 	p.stdout = bufio.NewReader(stdout)
@@ -150,14 +151,16 @@ func TestOnlyItsOwnerReadsTheData(t *testing.T) {
 func TestATakenPortIsOneLine(t *testing.T) {
 	t.Parallel()
 	api, temporal, args := devArgs(t)
+	ops := freeAddr(t)
 	for addr, want := range map[string]string{
+		ops:      "dev: ops: " + ops + " is already in use (--ops-addr chooses another)\n",
 		api:      "dev: API: " + api + " is already in use (--http-addr chooses another)\n",
 		temporal: "dev: Temporal: " + temporal + " is already in use\n",
 		args[5]:  "dev: Temporal Web UI: " + args[5] + " is already in use\n",
 	} {
 		l, err := net.Listen("tcp", addr)
 		require.NoError(t, err)
-		p := start(t, t.TempDir(), "dev", nil, args...)
+		p := start(t, t.TempDir(), "dev", []string{"TWTR_OPS_ADDR=" + ops}, args...)
 		_, err = io.Copy(io.Discard, p.stdout)
 		require.NoError(t, err)
 		require.Error(t, p.Wait())
@@ -182,7 +185,7 @@ func TestThreeProcessesWorkAsOne(t *testing.T) {
 	processes := []*process{start(t, dir, "twtr", env, "api"), start(t, dir, "twtr", env, "worker", "all")}
 	s := &stack{t: t, url: "http://" + api}
 	requireHealthy(t, s.url)
-	check := start(t, dir, "twtr", env, "healthcheck")
+	check := start(t, dir, "twtr", env, "healthcheck", api)
 	require.NoError(t, check.Wait())
 
 	s.eventually("a worker is there", func() bool { return s.call("POST", "/users", "", signUpBody("first")).Status == 200 })
@@ -228,7 +231,7 @@ func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
 	migrate.says(t, "is up to date")
 	require.NoError(t, migrate.Wait())
 	addr := freeAddr(t)
-	worker := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal, "TWTR_WORKER_ADDR=" + addr, "TWTR_SEAL_KEY=" + sealKey},
+	worker := start(t, dir, "twtr", []string{"TEMPORAL_ADDRESS=" + temporal, "TWTR_OPS_ADDR=" + addr, "TWTR_SEAL_KEY=" + sealKey},
 		"worker", "users")
 	requireHealthy(t, "http://"+addr)
 	get := func(path string) (int, string) {
@@ -247,7 +250,7 @@ func TestAWorkerTellsWhetherItCanWork(t *testing.T) {
 	}
 	requireAnswer("/healthz", 200, "ok")
 	requireAnswer("/readyz", 200, "ready")
-	check := start(t, dir, "twtr", []string{"TWTR_HTTP_ADDR=" + freeAddr(t), "TWTR_WORKER_ADDR=" + addr}, "healthcheck")
+	check := start(t, dir, "twtr", []string{"TWTR_OPS_ADDR=" + addr}, "healthcheck")
 	require.NoError(t, check.Wait(), check.stderr)
 	require.Eventually(t, func() bool {
 		code, metrics := get("/metrics")

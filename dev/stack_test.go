@@ -48,6 +48,7 @@ type stack struct {
 	t        *testing.T
 	engine   string
 	url      string
+	ops      string // URL of the API process's ops port; "" if it is this process
 	temporal string // address
 	server   *temporalserver.Server
 	client   client.Client // of the test's own
@@ -204,6 +205,14 @@ func requireHealthy(t *testing.T, url string) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.True(t, healthy(ctx, url), "no response from %s", url)
+}
+
+func requireReady(t *testing.T, ops string) {
+	t.Helper()
+	response, err := http.Get(ops + "/readyz")
+	require.NoError(t, err)
+	response.Body.Close()
+	require.Equal(t, 200, response.StatusCode)
 }
 
 func dropKeyspace(t *testing.T, hosts, keyspace string) {

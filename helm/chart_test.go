@@ -2,6 +2,7 @@ package helm_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -322,17 +323,22 @@ func TestEveryPodWaitsHasProbesAndTimeToDrain(t *testing.T) {
 	forEachValueSet(t, func(t *testing.T, objects []object) {
 		for _, p := range pods(ofKind(objects, "Deployment", "WorkerDeployment")) {
 			c := p.Spec.Containers[0]
-			ready, wait := "/readyz", []string{"wait", "--timeout=5m"}
+			ready, receives, wait := "/readyz", "ops", []string{"wait", "--timeout=5m"}
 			if c.Args[0] == "api" {
-				ready = "/healthz"                                     // without the store it responds itself
+				ready, receives = "/healthz", "http"                   // without the store it responds itself
 				wait = []string{"wait", "--for=store", "--timeout=5m"} // without Temporal it serves reads
 			}
 			require.Equal(t, wait, p.Spec.InitContainers[0].Args, p.object)
 			require.Equal(t, []string{"/healthz", "/healthz", ready},
 				[]string{c.StartupProbe.HTTPGet.Path, c.LivenessProbe.HTTPGet.Path, c.ReadinessProbe.HTTPGet.Path}, p.object)
-			for _, probe := range []*probe{c.StartupProbe, c.LivenessProbe, c.ReadinessProbe} {
-				require.Equal(t, c.Ports[0].Name, probe.HTTPGet.Port, p.object)
+			listens := map[string]string{}
+			for _, port := range c.Ports {
+				listens[port.Name] = fmt.Sprintf(":%d", port.ContainerPort)
 			}
+			require.Equal(t, listens["ops"], c.env("TWTR_OPS_ADDR"), p.object)
+			require.Equal(t, listens["http"], c.env("TWTR_HTTP_ADDR"), p.object)
+			require.Equal(t, []string{"ops", "ops", receives},
+				[]string{c.StartupProbe.HTTPGet.Port, c.LivenessProbe.HTTPGet.Port, c.ReadinessProbe.HTTPGet.Port}, p.object)
 			drain := workers.DrainTimeout
 			if c.Args[0] == "api" {
 				drain = cmd.HTTPDrain
@@ -412,9 +418,13 @@ func TestSelectorsSelect(t *testing.T) {
 					names = append(names, p.object.name())
 				}
 			}
-			if o.name() == "twtr-workers" {
+			switch o.name() {
+			case "twtr-worker-ops":
 				require.Greater(t, len(names), 1)
-			} else {
+				require.NotContains(t, names, "twtr-api")
+			case "twtr-api-ops":
+				require.Equal(t, []string{"twtr-api"}, names)
+			default:
 				require.Equal(t, []string{o.name()}, names, o)
 			}
 		}
@@ -442,21 +452,22 @@ func TestNetworkPoliciesAllowOnlyWhatIsNeeded(t *testing.T) {
 	dns := "{ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]}"
 	objects := render(t, "external")
 	rules(objects, "twtr-workers", "ingress", "null")
-	rules(objects, "twtr-api", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
-		"{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: traefik}}}, "+
-		"{podSelector: {matchLabels: {app.kubernetes.io/name: twtr, app.kubernetes.io/instance: twtr, app.kubernetes.io/component: test}}}]}]")
+	test := "{podSelector: {matchLabels: {app.kubernetes.io/name: twtr, app.kubernetes.io/instance: twtr, app.kubernetes.io/component: test}}}"
+	requests := "{ports: [{port: http, protocol: TCP}], from: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: traefik}}}]}"
+	rules(objects, "twtr-api", "ingress", "["+requests+", {ports: [{port: ops, protocol: TCP}], from: ["+test+"]}]")
 	cassandra := "{ports: [{port: 9042, protocol: TCP}, {port: 9142, protocol: TCP}], to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: cassandra}}}]}"
 	temporal := "{ports: [{port: 7234, protocol: TCP}], to: [{ipBlock: {cidr: 192.0.2.0/24}}]}"
 	rules(objects, "twtr-egress", "egress", "["+dns+", "+cassandra+", "+temporal+"]")
 	rules(objects, "twtr-migrate", "egress", "["+dns+", "+cassandra+"]")
 
-	rules(render(t, "everything"), "twtr-workers", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
-		"{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]}]")
+	prometheus := "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}"
+	objects = render(t, "everything")
+	rules(objects, "twtr-workers", "ingress", "[{ports: [{port: ops, protocol: TCP}], from: ["+prometheus+"]}]")
+	rules(objects, "twtr-api", "ingress", "["+requests+", {ports: [{port: ops, protocol: TCP}], from: ["+prometheus+", "+test+"]}]")
 	// An empty list allows no peer; an empty `from` would allow all.
 	objects = render(t, "everything", "--set", "networkPolicy.metricsFrom=null,networkPolicy.ingressFrom=null")
 	rules(objects, "twtr-workers", "ingress", "null")
-	rules(objects, "twtr-api", "ingress", "[{ports: [{port: http, protocol: TCP}], from: ["+
-		"{podSelector: {matchLabels: {app.kubernetes.io/name: twtr, app.kubernetes.io/instance: twtr, app.kubernetes.io/component: test}}}]}]")
+	rules(objects, "twtr-api", "ingress", "[{ports: [{port: ops, protocol: TCP}], from: ["+test+"]}]")
 }
 
 func TestEachVersionOfTheWorkersHasItsOwnPods(t *testing.T) {

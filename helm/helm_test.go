@@ -189,7 +189,10 @@ type container struct {
 		Name, Value string
 		ValueFrom   struct{ SecretKeyRef struct{ Name, Key string } }
 	}
-	Ports           []struct{ Name string }
+	Ports []struct {
+		Name          string
+		ContainerPort int
+	}
 	Resources       struct{ Requests, Limits map[string]any }
 	SecurityContext struct {
 		AllowPrivilegeEscalation *bool
@@ -206,6 +209,16 @@ type container struct {
 			Exec  struct{ Command []string }
 		}
 	}
+}
+
+// env is the value of a variable; "" if there is none.
+func (c container) env(name string) string {
+	for _, variable := range c.Env {
+		if variable.Name == name {
+			return variable.Value
+		}
+	}
+	return ""
 }
 
 type probe struct {

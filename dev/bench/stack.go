@@ -95,7 +95,7 @@ func (b *bench) start() (err error) {
 	g.Go(func() error { return app.RunWorkers(ctx, config.Workers, "users", "tweets", "followers") })
 	b.stops = append(b.stops, func() error { cancel(); return g.Wait() })
 
-	b.feeds = exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], append([]string{"worker", "feeds"}, args...)...)
+	b.feeds = exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], append([]string{"worker", "feeds", "--ops-addr", ""}, args...)...)
 	b.feeds.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+server.Addr(), "TWTR_SEAL_KEY="+measure.SealKey)
 	b.feeds.Stderr = os.Stderr
 	if err := b.feeds.Start(); err != nil {

@@ -20,7 +20,7 @@ type process struct {
 	program string
 	args    []string
 	env     []string
-	metrics string // address
+	ops     string // address
 
 	mu      sync.Mutex
 	cmd     *exec.Cmd // nil while it does not run

@@ -122,18 +122,18 @@ func (s *system) startAll(ctx context.Context, temporal, rows string, args []str
 			return err
 		}
 		s.addrs = append(s.addrs, addr)
-		api := s.process(fmt.Sprintf("api-%d", i+1), s.programs.v1, append(slices.Clone(env), "TWTR_HTTP_ADDR="+addr), "api")
-		api.metrics = addr
+		api, err := s.server(ctx, fmt.Sprintf("api-%d", i+1), s.programs.v1, append(slices.Clone(env), "TWTR_HTTP_ADDR="+addr), "api")
+		if err != nil {
+			return err
+		}
 		s.apis = append(s.apis, api)
 	}
 	for _, domain := range domains {
 		for i := range 2 {
-			addr, err := freeaddr.Find(ctx)
+			worker, err := s.server(ctx, fmt.Sprintf("worker-%s-%d", domain, i+1), s.programs.v1, env, "worker", domain)
 			if err != nil {
 				return err
 			}
-			worker := s.process(fmt.Sprintf("worker-%s-%d", domain, i+1), s.programs.v1, append(slices.Clone(env), "TWTR_WORKER_ADDR="+addr), "worker", domain)
-			worker.metrics = addr
 			s.workers = append(s.workers, worker)
 		}
 	}
@@ -160,8 +160,10 @@ func (s *system) startAlone(ctx context.Context, temporal, rows string, args []s
 	}
 	s.addrs = []string{addr}
 	s.env = append([]string{"TWTR_SQLITE_PATH=" + filepath.Join(data, ".twtr", "twtr.db"), "TEMPORAL_ADDRESS=" + temporal}, secrets...)
-	s.alone = s.process("dev", s.programs.dev, []string{rows}, append(args, "--http-addr", addr)...)
-	s.alone.dir, s.alone.metrics = data, addr
+	if s.alone, err = s.server(ctx, "dev", s.programs.dev, []string{rows, "TWTR_HTTP_ADDR=" + addr}, args...); err != nil {
+		return err
+	}
+	s.alone.dir = data
 	if err := s.alone.start(); err != nil {
 		return err
 	}
@@ -196,6 +198,14 @@ func (s *system) process(name, program string, env []string, args ...string) *pr
 	return &process{name: name, dir: s.dir, program: program, args: args, env: env}
 }
 
+// server makes a process that has an ops port, at an address of its own.
+func (s *system) server(ctx context.Context, name, program string, env []string, args ...string) (*process, error) {
+	ops, err := freeaddr.Find(ctx)
+	p := s.process(name, program, append(slices.Clone(env), "TWTR_OPS_ADDR="+ops), args...)
+	p.ops = ops
+	return p, err
+}
+
 func dial(ctx context.Context, addr string) (c client.Client, err error) {
 	err = traffic.Eventually(ctx, time.Minute, func() error {
 		c, err = client.DialContext(ctx, client.Options{HostPort: addr, Logger: sdklog.NewStructuredLogger(slog.New(slog.DiscardHandler))})
@@ -204,10 +214,10 @@ func dial(ctx context.Context, addr string) (c client.Client, err error) {
 	return c, err
 }
 
-// serves checks that each API responds.
+// serves checks that each process is ready.
 func (s *system) serves(ctx context.Context) error {
-	for _, addr := range s.addrs {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	for _, p := range s.twtrs() {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.ops+"/readyz", nil)
 		if err != nil {
 			return err
 		}
@@ -217,7 +227,7 @@ func (s *system) serves(ctx context.Context) error {
 		}
 		response.Body.Close()
 		if response.StatusCode != http.StatusOK {
-			return fmt.Errorf("%s: /readyz: %s", addr, response.Status)
+			return fmt.Errorf("%s: /readyz: %s", p.name, response.Status)
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ func (u *usage) measure(ctx context.Context, when string) {
 func (p *process) usage(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.metrics+"/metrics", nil)
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.ops+"/metrics", nil)
 	if err != nil {
 		return "", err
 	}

@@ -64,7 +64,7 @@ func (t *test) localAddresses(ctx context.Context) (usual, other string, err err
 			continue
 		}
 		other = network.IP.String()
-		if _, err := t.newClient(other).Send(ctx, http.MethodGet, "/readyz", nil, nil); err == nil {
+		if _, err := t.newClient(other).Send(ctx, http.MethodGet, "/nowhere", nil, nil); err == nil {
 			return usual, other, nil
 		}
 	}
@@ -112,8 +112,8 @@ func (t *test) networkPolicies(ctx context.Context) (err error) {
 		self  []string // may be the pod itself, which no policy stops
 		allow []string
 	}{
-		{t.deployer, "deploy/twtr-api", false, []string{"the API"}, []string{"Cassandra", "Temporal"}},
-		{t.deployer, "deploy/twtr-feeds", false, []string{"a worker"}, []string{"Cassandra", "Temporal"}},
+		{t.deployer, "deploy/twtr-api", false, []string{"the API", "the API's ops port"}, []string{"Cassandra", "Temporal"}},
+		{t.deployer, "deploy/twtr-feeds", false, []string{"a worker's ops port"}, []string{"Cassandra", "Temporal"}},
 		{t.deployer, "twtr-cassandra-0", true, []string{"Cassandra", "Cassandra's gossip"}, nil},
 		{t.deployer, "stranger", true, nil, []string{outside}},
 		{t.admin.in("default"), "stranger", true, nil, []string{outside}},
@@ -153,7 +153,8 @@ func (t *test) targets(ctx context.Context) (map[string]string, error) {
 		port     string
 	}{
 		{"the API", t.deployer, "twtr-dev.com/role=api", "3002"},
-		{"a worker", t.deployer, "twtr-dev.com/role=worker", "3003"},
+		{"the API's ops port", t.deployer, "twtr-dev.com/role=api", "3003"},
+		{"a worker's ops port", t.deployer, "twtr-dev.com/role=worker", "3003"},
 		{"Cassandra", t.deployer, "app.kubernetes.io/component=cassandra", "9042"},
 		{"Cassandra's gossip", t.deployer, "app.kubernetes.io/component=cassandra", "7000"},
 		{"Temporal", temporal, "app.kubernetes.io/component=frontend", "7233"},
@@ -184,7 +185,7 @@ func (k kubectl) reach(ctx context.Context, pod string, bash bool, targets map[s
 	var mu sync.Mutex
 	for name, address := range targets {
 		probes.Go(func() {
-			_, failed := k.run(ctx, "exec", pod, "-c", "twtr", "--", "/usr/local/bin/twtr", "healthcheck", "--http-addr", address, "--worker-addr", address)
+			_, failed := k.run(ctx, "exec", pod, "-c", "twtr", "--", "/usr/local/bin/twtr", "healthcheck", address)
 			mu.Lock()
 			defer mu.Unlock()
 			switch {

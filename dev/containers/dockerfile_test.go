@@ -88,9 +88,9 @@ func TestTheImagesCommandsAndPortsAreTheBinarys(t *testing.T) {
 	requireCommand(t, check[1:])
 
 	api := cmd.NewRoot("").PersistentFlags().Lookup("http-addr").DefValue
-	name, worker, _ := strings.Cut(of(all, "ENV")[1], "=")
-	require.Equal(t, cmd.EnvironmentVariables()["worker.addr"], name)
-	require.Equal(t, strings.TrimPrefix(api, ":")+" "+strings.TrimPrefix(worker, ":"), of(all, "EXPOSE")[0])
+	name, ops, _ := strings.Cut(of(all, "ENV")[1], "=")
+	require.Equal(t, cmd.EnvironmentVariables()["ops.addr"], name)
+	require.Equal(t, strings.TrimPrefix(api, ":")+" "+strings.TrimPrefix(ops, ":"), of(all, "EXPOSE")[0])
 }
 
 // A syntax line names a frontend, which is one more image to pull.

@@ -5,7 +5,7 @@
   tag         the image's tag
   build       the worker's build ID; "" if workers are unversioned
   args        the binary's arguments
-  port        of /healthz, /readyz and /metrics
+  public      the port on which it receives requests; 0 for a worker
   env         variables in addition to the common ones
   pause       seconds between its removal from the Service and SIGTERM; 0 if it receives no requests
   values      its own values, which override those of pods */}}
@@ -189,8 +189,13 @@ spec:
     - name: twtr
       {{- include "twtr.image" (list $root .tag) | nindent 6 }}
       args: {{ toJson .args }}
-      ports: [{name: http, containerPort: {{ .port }}}]
+      ports:
+        {{- with .public }}
+        - {name: http, containerPort: {{ . }}}
+        {{- end }}
+        - {name: ops, containerPort: 3003}
       env:
+        - {name: TWTR_OPS_ADDR, value: ":3003"}
         {{- include "twtr.cassandraEnv" $root | nindent 8 }}
         {{- if not .controlled }}
         {{- include "twtr.temporalEnv" $root | nindent 8 }}
@@ -214,17 +219,18 @@ spec:
       resources: {{- toYaml .values.resources | nindent 8 }}
       {{- include "twtr.containerSecurity" . | nindent 6 }}
       startupProbe:
-        httpGet: {path: /healthz, port: http}
+        httpGet: {path: /healthz, port: ops}
         periodSeconds: 2
         failureThreshold: 30
+      # Not on the public port: a restart does not help against too many connections.
       livenessProbe:
-        httpGet: {path: /healthz, port: http}
+        httpGet: {path: /healthz, port: ops}
         periodSeconds: 10
         timeoutSeconds: 3
       {{- if .domain }}
       # Tolerates 30 s: only rollouts and disruption budgets depend on it.
       readinessProbe:
-        httpGet: {path: /readyz, port: http}
+        httpGet: {path: /readyz, port: ops}
         periodSeconds: 5
         timeoutSeconds: 5
         failureThreshold: 6

@@ -11,15 +11,19 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// timeout bounds how long [Ready] waits for both responses.
+// timeout bounds how long [Ready] waits for all responses.
 const timeout = 2 * time.Second
 
-// Ready returns an error with the code [twtr.Unavailable] if the store or Temporal is unavailable, and nil otherwise.
+// Ready returns an error with the code [twtr.Unavailable] if the store or, unless it is nil, Temporal is unavailable, and nil
+// otherwise.
 func Ready(ctx context.Context, store twtr.Store, temporal client.Client) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	if err := store.Ping(ctx); err != nil {
 		return unavailable("the store", err)
+	}
+	if temporal == nil {
+		return nil
 	}
 	if _, err := temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
 		return unavailable("Temporal", err)

@@ -130,7 +130,7 @@ func (nothing) Println(...any)        {}
 
 func (s *system) awaitStart() error {
 	for end := time.Now().Add(startTimeout); ; {
-		err := s.api.Call(s.ctx, http.MethodGet, "/readyz", "", "", nil)
+		err := s.api.Call(s.ctx, http.MethodGet, "/healthz", "", "", nil)
 		if err == nil {
 			return nil
 		}
