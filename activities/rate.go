@@ -30,6 +30,14 @@ func (r *Rate) Set(perSecond int) {
 	}
 }
 
+// perSecond is the limit; 0: none.
+func (r *Rate) perSecond() int {
+	if limit := r.limiter.Limit(); limit != rate.Inf {
+		return int(limit)
+	}
+	return 0
+}
+
 // wait returns when n more feeds may be written. It waits for a tenth of a second's worth at a time, because a wait that has
 // begun ignores a change of the limit.
 func (r *Rate) wait(ctx context.Context, n int) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.temporal.io/sdk/activity"
@@ -60,10 +61,11 @@ type walk struct {
 	window time.Duration // 0: pageWindow
 
 	progress *progress
+	waiting  atomic.Int32 // how many pages wait for the rate
 }
 
-// run visits all buckets that from has left, concurrently, and returns how far it came. Its heartbeats carry the same, and a
-// retry of the activity resumes from the last of them.
+// run visits all buckets that from has left, concurrently, and returns how far it came. Its heartbeats, of type [WalkHeartbeat], carry
+// the same, and a retry of the activity resumes from the last of them.
 func (w *walk) run(ctx context.Context, from twtr.Progress) (twtr.Progress, error) {
 	if activity.HasHeartbeatDetails(ctx) {
 		from = twtr.Progress{}
@@ -72,7 +74,7 @@ func (w *walk) run(ctx context.Context, from twtr.Progress) (twtr.Progress, erro
 		}
 	}
 	w.progress = newProgress(from)
-	defer heartbeat(ctx, func() any { return w.progress.snapshot() })()
+	defer heartbeat(ctx, func() any { return w.status() })()
 	walking, cancel := untilStopping(ctx)
 	defer cancel()
 	err := w.visit(walking)
@@ -80,6 +82,28 @@ func (w *walk) run(ctx context.Context, from twtr.Progress) (twtr.Progress, erro
 		activity.RecordHeartbeat(ctx, w.progress.snapshot()) // the retry starts here
 	}
 	return w.progress.snapshot(), stopped(walking, err)
+}
+
+// WalkHeartbeat is the heartbeat of a walk.
+type WalkHeartbeat struct {
+	twtr.Progress
+	// RowsPerSecond is the limit of [Rate] that the walk waits for; 0 if it does not wait.
+	RowsPerSecond int `json:"rowsPerSecond,omitempty"`
+}
+
+func (w *walk) status() WalkHeartbeat {
+	status := WalkHeartbeat{Progress: w.progress.snapshot()}
+	if w.waiting.Load() > 0 {
+		status.RowsPerSecond = w.rate.perSecond()
+	}
+	return status
+}
+
+// wait returns when the rate allows n more feeds.
+func (w *walk) wait(ctx context.Context, n int) error {
+	w.waiting.Add(1)
+	defer w.waiting.Add(-1)
+	return w.rate.wait(ctx, n)
 }
 
 // untilStopping is a context that ends with [errStopping] when the worker begins to stop, wherever the activity waits.
@@ -129,7 +153,7 @@ func (w *walk) visitFirst(ctx context.Context) error {
 		return err
 	}
 	w.progress.replace(left, page)
-	return w.rate.wait(ctx, len(page.followers))
+	return w.wait(ctx, len(page.followers))
 }
 
 // visitBucket visits the followers of one bucket, page by page. It visits one page at least, so that a bucket without
@@ -148,7 +172,7 @@ func (w *walk) visitBucket(ctx context.Context, cursor twtr.BucketCursor) error 
 		}
 		visited := w.progress.advance(cursor, page, more)
 		// After the page, so that it does not use up the page's window.
-		if err := w.rate.wait(ctx, len(page.followers)); err != nil {
+		if err := w.wait(ctx, len(page.followers)); err != nil {
 			return err
 		}
 		if !more || w.budget != 0 && visited >= w.budget {

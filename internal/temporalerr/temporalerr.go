@@ -16,7 +16,8 @@ import (
 )
 
 // Interceptor turns a domain error with a permanent code, returned by an activity, into a failure that is not retried, and
-// drops its cause. All other errors are left to the retry policy.
+// drops its cause. A [twtr.Unavailable] one keeps its text, and its code becomes the failure's type, which tells an outage from
+// anything else. All other errors are left as they are. The retry policy decides about both.
 type Interceptor struct {
 	interceptor.WorkerInterceptorBase
 }
@@ -32,7 +33,11 @@ type inbound struct {
 
 func (i *inbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
 	result, err := i.Next.ExecuteActivity(ctx, in)
-	if e, ok := errors.AsType[*twtr.Error](err); ok && e.Code.Permanent() {
+	e, ok := errors.AsType[*twtr.Error](err)
+	if ok && e.Code == twtr.Unavailable {
+		return nil, temporal.NewApplicationError(err.Error(), string(e.Code))
+	}
+	if ok && e.Code.Permanent() {
 		return nil, temporal.NewApplicationErrorWithOptions(e.Message, string(e.Code), temporal.ApplicationErrorOptions{
 			NonRetryable: true,
 			// A taken username is not the worker's fault: benign errors are neither logged as warnings nor counted as failures.
@@ -53,7 +58,7 @@ func FromTemporal(err error) error {
 			return &twtr.Error{Code: code, Message: failure.Message()}
 		}
 	}
-	if isUnavailable(err) || isUpdateLimit(err) || isStarting(err) || isRefusedForNow(err) {
+	if isUnavailable(err) || isUpdateLimit(err) || isStarting(err) || hasTypeUnavailable(err) {
 		return &twtr.Error{Code: twtr.Unavailable, Message: "the service is busy or starting", Err: err}
 	}
 	return err
@@ -96,8 +101,9 @@ func isStarting(err error) bool {
 		strings.Contains(invalid.Message, "is not defined"))
 }
 
-// isRefusedForNow reports whether the validator of an update refused it because the run takes no more for the moment.
-func isRefusedForNow(err error) bool {
+// hasTypeUnavailable reports whether the validator of an update refused it because the run takes no more for the moment, or an
+// activity found the store unavailable.
+func hasTypeUnavailable(err error) bool {
 	failure, ok := errors.AsType[*temporal.ApplicationError](err)
 	return ok && failure.Type() == string(twtr.Unavailable)
 }

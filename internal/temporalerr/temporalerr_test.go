@@ -43,7 +43,9 @@ func TestAllOtherErrorsAreRetried(t *testing.T) {
 		application, ok := errors.AsType[*temporal.ApplicationError](cross(err))
 		require.True(t, ok)
 		require.False(t, application.NonRetryable())
-		require.Equal(t, twtr.Internal, twtr.ErrorCode(temporalerr.FromTemporal(application)))
+		require.Equal(t, err.Error(), application.Message())
+		require.Equal(t, twtr.ErrorCode(err), twtr.ErrorCode(temporalerr.FromTemporal(application)))
+		require.Equal(t, twtr.ErrorCode(err) == twtr.Unavailable, application.Type() == string(twtr.Unavailable), application.Type())
 	}
 }
 
