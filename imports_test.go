@@ -41,7 +41,7 @@ var mayImport = []struct {
 		"github.com/gin-gonic/gin/...", "github.com/go-json-experiment/json/...", "github.com/golang-jwt/jwt/v5",
 		"go.temporal.io/api/...", "go.temporal.io/sdk/client", "go.temporal.io/sdk/converter",
 		"go.temporal.io/sdk/workflow", // for the type of a workflow, in a typed start
-		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/metric",
+		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/codes", "go.opentelemetry.io/otel/metric", "go.opentelemetry.io/otel/trace",
 		"github.com/google/uuid", "github.com/hashicorp/golang-lru", "github.com/throttled/throttled/v2/...", "github.com/trustelem/zxcvbn/frequency",
 		"golang.org/x/crypto/argon2", "golang.org/x/sync/errgroup",
 		"github.com/rs/cors", "github.com/swaggest/swgui/v5/static",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
 
 	"github.com/twtr-dev/twtr"
@@ -50,6 +51,8 @@ type Config struct {
 	Now     func() time.Time
 	Logger  *slog.Logger
 	Metrics *telemetry.Metrics
+	// Tracer makes a span of each request; nil: none.
+	Tracer trace.Tracer
 }
 
 // API is the HTTP API, an [http.Handler] that serves any number of requests concurrently.
@@ -122,6 +125,9 @@ func New(c Config) (*API, error) {
 	g.HandleMethodNotAllowed = true
 	g.RedirectTrailingSlash = false
 	g.UseRawPath = true // so that an encoded slash is part of a name, and the name is not found
+	if c.Tracer != nil {
+		g.Use(traceRequests(c.Tracer))
+	}
 	g.Use(metrics.record, a.requestID, noSniff, a.accessLog, a.recover)
 	if len(c.Origins) > 0 {
 		g.Use(crossOrigin(c.Origins))

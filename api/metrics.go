@@ -46,14 +46,20 @@ func newRequestMetrics(provider metric.MeterProvider) (*requestMetrics, error) {
 // methods are those of RFC 9110 and PATCH. All others are one label.
 var methods = []string{"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}
 
+const otherMethod = "_OTHER"
+
+func knownMethod(method string) string {
+	if slices.Contains(methods, method) {
+		return method
+	}
+	return otherMethod
+}
+
 // record is middleware.
 func (m *requestMetrics) record(c *gin.Context) {
-	begin, ctx, method := time.Now(), c.Request.Context(), c.Request.Method // the inner middleware's context has ended after it
+	begin, ctx := time.Now(), c.Request.Context() // the inner middleware's context has ended after it
 	c.Next()
-	if !slices.Contains(methods, method) {
-		method = "_OTHER"
-	}
-	option := m.option(requestLabels{method, c.FullPath(), c.Writer.Status()})
+	option := m.option(requestLabels{knownMethod(c.Request.Method), c.FullPath(), c.Writer.Status()})
 	m.duration.Record(ctx, time.Since(begin).Seconds(), option)
 	m.requestSize.Record(ctx, max(0, c.Request.ContentLength), option) // -1: of unknown length
 	m.replySize.Record(ctx, int64(max(0, c.Writer.Size())), option)    // -1: none

@@ -17,17 +17,19 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/requestid"
 )
 
 const (
-	health       = "/healthz"   // the route
-	requestIDKey = "request_id" // also in logs
+	health       = "/healthz" // the route
+	requestIDKey = requestid.Key
 	bodyKey      = "body"
 )
 
 var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
 
-// requestID gives each request an ID that its log lines and its response carry: the client's X-Request-Id, or a new one.
+// requestID gives each request an ID that its log lines, its response and the workflow that it starts carry: the client's
+// X-Request-Id, or a new one.
 func (a *API) requestID(c *gin.Context) {
 	id := c.GetHeader("X-Request-Id")
 	if id == "" || !requestIDs.MatchString(id) {
@@ -35,6 +37,7 @@ func (a *API) requestID(c *gin.Context) {
 	}
 	c.Set(requestIDKey, id)
 	c.Header("X-Request-Id", id)
+	c.Request = c.Request.WithContext(requestid.With(c.Request.Context(), id))
 }
 
 // noSniff keeps browsers from taking a response for anything else than its Content-Type says.

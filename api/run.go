@@ -6,6 +6,7 @@ import (
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/twtr-dev/twtr/internal/requestid"
 	"github.com/twtr-dev/twtr/internal/temporalerr"
 	"github.com/twtr-dev/twtr/workflows"
 )
@@ -21,7 +22,7 @@ type workflowOf[In any] interface {
 // start starts a workflow and returns when Temporal has stored it: from then on it runs, whatever else fails. If a workflow of
 // the same ID is running, or has ended and must not run again, start does nothing, which is a success, too.
 func start[In workflows.Input, Workflow workflowOf[In]](ctx context.Context, c client.Client, wf Workflow, in In) error {
-	options := in.StartOptions()
+	options := startOptions(ctx, in)
 	_, err := c.ExecuteWorkflow(ctx, options, wf, in)
 	return temporalError("Temporal", err)
 }
@@ -29,7 +30,7 @@ func start[In workflows.Input, Workflow workflowOf[In]](ctx context.Context, c c
 // run starts a workflow, or joins the one that does the same thing, and returns when what its update promises is durable.
 // After [twtr.Unavailable] the outcome is unknown: the workflow may have been accepted, and continue.
 func run[In workflows.Request, Workflow workflowOf[In]](ctx context.Context, c client.Client, wf Workflow, in In) error {
-	options := in.StartOptions()
+	options := startOptions(ctx, in)
 	handle, err := c.UpdateWithStartWorkflow(ctx, client.UpdateWithStartWorkflowOptions{
 		StartWorkflowOperation: c.NewWithStartWorkflowOperation(options, wf, in),
 		UpdateOptions:          in.Update(),
@@ -38,6 +39,13 @@ func run[In workflows.Request, Workflow workflowOf[In]](ctx context.Context, c c
 		err = handle.Get(ctx, nil)
 	}
 	return temporalError("Temporal, or the workers of task queue "+options.TaskQueue, err)
+}
+
+// startOptions are the workflow's, with the ID of the request that starts it in its memo. A request that joins a run leaves the memo.
+func startOptions(ctx context.Context, in workflows.Input) client.StartWorkflowOptions {
+	options := in.StartOptions()
+	options.Memo = map[string]any{requestid.Key: requestid.From(ctx)}
+	return options
 }
 
 // temporalError turns an error of Temporal's client into one of the domain. The dependency is what may have been too slow.

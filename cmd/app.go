@@ -22,6 +22,7 @@ import (
 	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/internal/codec"
+	"github.com/twtr-dev/twtr/internal/requestid"
 	"github.com/twtr-dev/twtr/internal/seal"
 	"github.com/twtr-dev/twtr/internal/telemetry"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
@@ -29,16 +30,19 @@ import (
 	"github.com/twtr-dev/twtr/workflows"
 )
 
-// App is what the API and the workers of a process share: the log, the metrics and the connections.
+// App is what the API and the workers of a process share: the log, the metrics, the traces and the connections.
 type App struct {
 	log      *slog.Logger
+	requests *requestid.Logs
 	metrics  *telemetry.Metrics
+	traces   *telemetry.Traces
 	store    twtr.Store
 	temporal client.Client
 }
 
 func newApp(c Config, logs io.Writer) *App {
-	return &App{log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: c.LogLevel}))}
+	requests := requestid.NewLogs()
+	return &App{requests: requests, log: slog.New(requests.Handler(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: c.LogLevel})))}
 }
 
 // Connect opens the store and connects to Temporal, at temporalAddr or, if that is empty, where the TEMPORAL_* settings
@@ -67,20 +71,31 @@ func connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer,
 	if err := payloads.Install(&options); err != nil {
 		return nil, err
 	}
-	if a.store, err = c.Store.open(ctx); err != nil {
+	requestid.Install(&options, a.requests)
+	if a.traces, err = telemetry.NewTraces(ctx, a.log); err != nil {
+		return nil, usageError{err}
+	}
+	if err := a.traces.Install(&options); err != nil {
 		return nil, err
 	}
+	store, err := c.Store.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	a.store = a.traces.Store(store, c.Store.Engine)
 	if a.temporal, err = dial(ctx, options, workflows.SearchAttributes); err != nil {
 		a.store.Close()
+		a.traces.Close()
 		return nil, err
 	}
 	return a, nil
 }
 
-// Close closes the connections.
+// Close closes the connections, and exports what is left to export.
 func (a *App) Close() {
 	a.temporal.Close()
 	a.store.Close()
+	a.traces.Close()
 }
 
 // HTTPDrain bounds how long the API waits for requests in flight when it stops. The timeout of their processing is shorter; that of a
@@ -111,7 +126,7 @@ func (a *App) Run(ctx context.Context, c Config, serveAPI bool, domains ...strin
 // ServeAPI serves the API on c.Addr until ctx ends, and then lets requests in flight finish, for up to [HTTPDrain].
 func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 	handler, err := api.New(api.Config{
-		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics,
+		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 		AuthKeys: c.AuthKeys, SealKeys: c.SealKeys, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 	})
 	if err != nil {

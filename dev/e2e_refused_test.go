@@ -2,9 +2,11 @@ package main
 
 import (
 	"database/sql"
+	"encoding/json"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/converter"
 
 	"github.com/twtr-dev/twtr/workflows"
 )
@@ -22,7 +24,10 @@ func TestAFeedThatTheStoreRefusesIsReportedAndAllOthersGetTheTweet(t *testing.T)
 		BEGIN SELECT raise(ABORT, 'this row is refused'); END`)
 	require.NoError(t, err)
 
-	posted := s.tweet(ann, "to all but one")
+	a := s.callWith("POST", "/tweets", ann, map[string]string{"content": "to all but one"}, map[string]string{"X-Request-Id": "refused-1"})
+	require.Equal(t, 200, a.Status, a.Error)
+	var posted tweet
+	require.NoError(t, json.Unmarshal(a.Data, &posted))
 	s.eventually("the delivery ends", func() bool { return s.delivery(ann, posted.ID).State == "complete" })
 	d := s.delivery(ann, posted.ID)
 	require.Equal(t, []int64{2999, 1}, []int64{d.Delivered, d.Failed})
@@ -30,7 +35,13 @@ func TestAFeedThatTheStoreRefusesIsReportedAndAllOthersGetTheTweet(t *testing.T)
 	var result workflows.DeliveryResult
 	require.NoError(t, s.client.GetWorkflow(t.Context(), workflows.PostTweetID(posted.ID), "").Get(t.Context(), &result))
 	require.Equal(t, workflows.DeliveryResult{Delivered: 2999, Failed: 1, FailedReaders: []string{"reader-2345"}}, result)
-	require.Contains(t, s.logs.String(), "the feed of reader-2345")
+	require.Regexp(t, `the feed of reader-2345.*"request_id":"refused-1"|"request_id":"refused-1".*the feed of reader-2345`, s.logs.String())
+	run, err := s.client.DescribeWorkflowExecution(t.Context(), workflows.PostTweetID(posted.ID), "")
+	require.NoError(t, err)
+	var id string
+	memo := run.GetWorkflowExecutionInfo().GetMemo().GetFields()["request_id"]
+	require.NoError(t, converter.GetDefaultDataConverter().FromPayload(memo, &id))
+	require.Equal(t, "refused-1", id)
 
 	audit := func(code int, says string, args ...string) {
 		t.Helper()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"io"
 	"io/fs"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -179,11 +181,15 @@ func TestThreeProcessesWorkAsOne(t *testing.T) {
 		"TEMPORAL_ADDRESS=" + temporal, "TWTR_HTTP_ADDR=" + api, "TWTR_SQLITE_PATH=" + filepath.Join(dir, "twtr.db"),
 	}
 	env = append(env, secretsEnv...)
+	received := receiveSpans(t)
+	traced := func(service string) []string {
+		return append(slices.Clone(env), "OTEL_EXPORTER_OTLP_ENDPOINT="+received.URL, "OTEL_SERVICE_NAME="+service)
+	}
 	migrate := start(t, dir, "twtr", env, "migrate")
 	migrate.says(t, "is up to date")
 	require.NoError(t, migrate.Wait())
-	processes := []*process{start(t, dir, "twtr", env, "api"), start(t, dir, "twtr", env, "worker", "all")}
-	s := &stack{t: t, url: "http://" + api}
+	processes := []*process{start(t, dir, "twtr", traced("twtr-api"), "api"), start(t, dir, "twtr", traced("twtr-worker"), "worker", "all")}
+	s := &stack{t: t, url: "http://" + api, engine: "sqlite", file: filepath.Join(dir, "twtr.db")}
 	requireHealthy(t, s.url)
 	check := start(t, dir, "twtr", env, "healthcheck", api)
 	require.NoError(t, check.Wait())
@@ -194,8 +200,21 @@ func TestThreeProcessesWorkAsOne(t *testing.T) {
 	posted := s.post(ann, 4, 20)
 	s.eventually("all arrive", func() bool { return len(s.feed(bob)) >= 20 })
 	require.Equal(t, posted, s.feed(bob))
+
+	s.seedFollowers("ann", manyFollowers)
+	content := map[string]string{"content": "to all of you"}
+	a := s.callWith("POST", "/tweets", ann, content, map[string]string{"X-Request-Id": "traced"})
+	require.Equal(t, 200, a.Status, a.Error)
+	require.Equal(t, "traced", a.header.Get("X-Request-Id"))
+	var one tweet
+	require.NoError(t, json.Unmarshal(a.Data, &one))
+	s.eventually("all have it", func() bool { return s.delivery(ann, one.ID).State == "complete" })
 	for _, p := range processes {
 		p.stops(t, syscall.SIGTERM)
+	}
+	requireTraceOfADelivery(t, received, "traced")
+	for _, secret := range []string{"to all of you", ann, bob, "@example.com", "correct horse"} {
+		require.NotContains(t, received.raw.String(), secret)
 	}
 }
 
