@@ -40,6 +40,10 @@ chaos: ## break one part after the other under load, and check that nothing is l
 soak: ## 64 clients for 30 minutes without faults, with the memory and goroutines of each process: MINUTES=n (30)
 	GOWORK=off go -C dev run ./chaos -only none -users 32 -for $(or $(MINUTES),30)m
 
+.PHONY: trace-picture
+trace-picture: ## draw docs/trace.svg, the trace of a tweet to many followers
+	TWTR_TEST_TRACE_PICTURE='$(CURDIR)/docs/trace.svg' GOWORK=off go -C dev test -count=1 -run TestThreeProcessesWorkAsOne .
+
 .PHONY: bench
 bench: ## benchmark against the raw store and Temporal; writes bench/ (STORE=cassandra or sqlite, ONLY=regexp)
 	@STORE='$(STORE)' ONLY='$(ONLY)' scripts/bench.sh

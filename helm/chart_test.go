@@ -201,7 +201,7 @@ func TestEveryVariableIsASettingAndEverySettingCanBeSet(t *testing.T) {
 				}
 				seen := map[string]bool{}
 				for _, variable := range c.Env {
-					if variable.Name == "HTTPS_PROXY" { // extraEnv
+					if variable.Name == "HTTPS_PROXY" || strings.HasPrefix(variable.Name, "OTEL_") { // extraEnv, and traces
 						continue
 					}
 					require.True(t, settings[variable.Name] || temporal[variable.Name], "%s of %s: the binary has no setting %s", values, p.object, variable.Name)
@@ -218,6 +218,27 @@ func TestEveryVariableIsASettingAndEverySettingCanBeSet(t *testing.T) {
 	for variable := range settings {
 		require.True(t, set[variable], "no file in testdata sets %s: add its setting to settings in values.schema.json and to testdata/everything.yaml", variable)
 	}
+}
+
+func TestTheAPIAndAllWorkersSendTracesIfThereIsAnEndpoint(t *testing.T) {
+	variables := func(values string) (sent []string) {
+		for _, p := range pods(ofKind(render(t, values), "Deployment")) {
+			var all []string
+			for _, variable := range p.Spec.Containers[0].Env {
+				if strings.HasPrefix(variable.Name, "OTEL_") {
+					all = append(all, variable.Name+"="+strings.Replace(variable.Value, p.object.name(), "NAME", 1))
+				}
+			}
+			sent = append(sent, strings.Join(all, " "))
+		}
+		return slices.Compact(sent)
+	}
+	require.Equal(t, []string{""}, variables("defaults"))
+	require.Equal(t, []string{"OTEL_EXPORTER_OTLP_ENDPOINT=https://collector.example.com/otlp OTEL_SERVICE_NAME=NAME " +
+		"OTEL_TRACES_SAMPLER=parentbased_traceidratio OTEL_TRACES_SAMPLER_ARG=0.1"}, variables("everything"))
+	var rules []any
+	find(t, render(t, "everything"), "NetworkPolicy", "twtr-egress").into("spec.egress", &rules)
+	require.Equal(t, "map[ports:[map[port:443 protocol:TCP]]]", fmt.Sprint(rules[len(rules)-1]), "and may")
 }
 
 func TestExtraVariablesReachTheirContainers(t *testing.T) {

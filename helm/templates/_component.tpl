@@ -213,6 +213,7 @@ spec:
         {{- range $key, $value := $root.Values.settings }}
         - {name: TWTR_{{ $key | replace "." "_" | upper }}, value: {{ $value | toString | quote }}}
         {{- end }}
+        {{- include "twtr.tracesEnv" . | nindent 8 }}
         {{- with .values.extraEnv }}
         {{- toYaml . | nindent 8 }}
         {{- end }}
