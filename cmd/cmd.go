@@ -74,7 +74,7 @@ func NewRoot(version string) *cobra.Command {
 	s := NewSettings(root.PersistentFlags())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.Read() }
 	root.AddCommand(apiCommand(s), workerCommand(s), migrateCommand(s), waitCommand(s), configCommand(s), healthcheckCommand(s),
-		generateCommand(s), whyCommand(s), rebuildFeedCommand(s), auditCommand(s), auditUserCommand(s), replayCommand(s), codecServerCommand(s), versionCommand(version))
+		generateCommand(s), whyCommand(s), rebuildFeedCommand(s), auditCommand(s), auditUserCommand(s), schedulesCommand(s), replayCommand(s), codecServerCommand(s), versionCommand(version))
 	return root
 }
 

@@ -11,5 +11,8 @@ func registerFeeds(r worker.Registry, deps Dependencies) {
 	// Pinned: each runs one activity, which takes minutes at most.
 	r.RegisterWorkflowWithOptions(workflows.RebuildFeed, pinned)
 	r.RegisterWorkflowWithOptions(workflows.AuditDelivery, pinned)
+	// Pinned: it audits a hundred deliveries.
+	r.RegisterWorkflowWithOptions(workflows.AuditRecent, pinned)
 	r.RegisterActivity(activities.NewFeeds(deps.Store, deps.Feeds))
+	r.RegisterActivity(&activities.Samples{Recent: deps.recent})
 }

@@ -19,7 +19,10 @@ func registerFollowers(r worker.Registry, deps Dependencies) {
 	r.RegisterWorkflowWithOptions(workflows.Follow, autoUpgrade)
 	// The same holds for each change of a bucket.
 	r.RegisterWorkflowWithOptions(workflows.CountFollowers, autoUpgrade)
+	// Pinned: it takes some minutes.
+	r.RegisterWorkflowWithOptions(workflows.RecountDrifted, pinned)
 	r.RegisterActivity(&activities.Followers{Store: deps.Store, Counts: deps.counts})
+	r.RegisterActivity(&activities.Samples{Recent: deps.recent})
 }
 
 // requestEvery is the minimum interval at which a process signals the workflow that counts a bucket. It is shorter than the time

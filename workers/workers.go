@@ -27,9 +27,10 @@ type Dependencies struct {
 	Feeds activities.FeedsConfig
 	// NameHold is how long the name of a deleted user stays taken.
 	NameHold time.Duration
-	// counts and histories are made from the worker's client.
+	// counts, histories and recent are made from the worker's client.
 	counts    activities.CountRequester
 	histories activities.Histories
+	recent    activities.Recent
 }
 
 // domains are all domains, in the order in which they are listed.
@@ -101,6 +102,7 @@ func New(c client.Client, domain string, o Options, deps Dependencies) (worker.W
 	})
 	deps.counts = newCountRequests(c)
 	deps.histories = histories{c}
+	deps.recent = recent{c}
 	domains[i].register(w, deps)
 	return w, nil
 }
