@@ -47,6 +47,9 @@ type Progress struct {
 	// [MaxFailedReaders].
 	Failed        int64    `json:"failed,omitempty"`
 	FailedReaders []string `json:"failedReaders,omitempty"`
+	// Followers is about how many followers the author has, for people who watch; 0 if that is not known. Only a walk that begins,
+	// and finds more than one page, reads it.
+	Followers int64 `json:"followers,omitempty"`
 }
 
 // MaxFailedReaders bounds how many readers [Progress] names of those whose feeds could not be written.

@@ -12,6 +12,7 @@ type Tweets struct {
 	Deliveries twtr.DeliveryStore
 	Erasure    twtr.ErasureStore
 	Histories  Histories
+	Steps      Steps
 }
 
 // StoreTweet makes the tweet durable and visible in its author's list.

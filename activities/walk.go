@@ -153,7 +153,24 @@ func (w *walk) visitFirst(ctx context.Context) error {
 		return err
 	}
 	w.progress.replace(left, page)
+	if len(left) > 0 {
+		w.readFollowers(ctx)
+	}
 	return w.wait(ctx, len(page.followers))
+}
+
+// readFollowers reads about how many followers there are. It is only for people who watch, so an error is no reason to stop.
+func (w *walk) readFollowers(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, pageWindow)
+	defer cancel()
+	counts, err := w.follows.FollowerCounts(ctx, w.author)
+	if err != nil {
+		activity.GetLogger(ctx).Warn("followers not counted; progress has no total", "author", w.author, "error", err)
+		return
+	}
+	w.progress.mu.Lock()
+	defer w.progress.mu.Unlock()
+	w.progress.followers = int64(twtr.CountOf(counts))
 }
 
 // visitBucket visits the followers of one bucket, page by page. It visits one page at least, so that a bucket without
@@ -238,10 +255,12 @@ type progress struct {
 
 	failed  int64
 	readers []string // the first that failed
+
+	followers int64 // about how many there are; 0: not known
 }
 
 func newProgress(from twtr.Progress) *progress {
-	p := &progress{done: from.Done, begun: from.Done + from.Failed, failed: from.Failed}
+	p := &progress{done: from.Done, begun: from.Done + from.Failed, failed: from.Failed, followers: from.Followers}
 	p.readers = append(p.readers, from.FailedReaders...)
 	p.left = append(p.left, from.Left...)
 	return p
@@ -293,7 +312,7 @@ func (p *progress) advance(cursor twtr.BucketCursor, page visited, more bool) in
 func (p *progress) snapshot() twtr.Progress {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return twtr.Progress{Left: slices.Clone(p.left), Done: p.done, Failed: p.failed, FailedReaders: slices.Clone(p.readers)}
+	return twtr.Progress{Left: slices.Clone(p.left), Done: p.done, Failed: p.failed, FailedReaders: slices.Clone(p.readers), Followers: p.followers}
 }
 
 // heartbeat records details as the activity's heartbeat until stop is called. Nearly every delivery is over before the first.

@@ -86,21 +86,14 @@ func deliveredSoFar(ctx context.Context, c client.Client, tweetID uuid.UUID) (in
 		return 0, temporalError("Temporal", err)
 	}
 	var delivered int64
-	decode := converter.GetDefaultDataConverter()
 	if p, ok := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[workflows.Delivered.GetName()]; ok {
-		if err := decode.FromPayload(p, &delivered); err != nil {
+		if err := converter.GetDefaultDataConverter().FromPayload(p, &delivered); err != nil {
 			return 0, err
 		}
 	}
-	for _, step := range d.GetPendingActivities() {
-		if step.GetHeartbeatDetails() == nil || step.GetActivityType().GetName() != workflows.DeliverActivity {
-			continue
-		}
-		var progress twtr.Progress
-		if err := decode.FromPayloads(step.GetHeartbeatDetails(), &progress); err != nil {
-			return 0, err
-		}
-		delivered += progress.Done
+	steps, err := workflows.RunningSteps(d)
+	for _, step := range steps {
+		delivered += step.Done
 	}
-	return delivered, nil
+	return delivered, err
 }

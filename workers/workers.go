@@ -27,10 +27,11 @@ type Dependencies struct {
 	Feeds activities.FeedsConfig
 	// NameHold is how long the name of a deleted user stays taken.
 	NameHold time.Duration
-	// counts, histories and recent are made from the worker's client.
+	// counts, histories, recent and steps are made from the worker's client.
 	counts    activities.CountRequester
 	histories activities.Histories
 	recent    activities.Recent
+	steps     activities.Steps
 }
 
 // domains are all domains, in the order in which they are listed.
@@ -101,8 +102,7 @@ func New(c client.Client, domain string, o Options, deps Dependencies) (worker.W
 		MaxHeartbeatThrottleInterval: time.Second,
 	})
 	deps.counts = newCountRequests(c)
-	deps.histories = histories{c}
-	deps.recent = recent{c}
+	deps.histories, deps.recent, deps.steps = histories{c}, recent{c}, steps{c}
 	domains[i].register(w, deps)
 	return w, nil
 }

@@ -31,6 +31,10 @@ type env struct {
 	*testsuite.TestWorkflowEnvironment
 	counts    []activities.Bucket // that were requested
 	histories *histories
+
+	steps   []activities.Step // that run
+	lookErr error
+	looks   int // at the running steps
 }
 
 func newEnv(t *testing.T) *env {
@@ -61,7 +65,7 @@ func (e *env) next() {
 	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}, &unlimited{}}})
 	e.RegisterActivity(activities.NewFeeds(e.store, activities.FeedsConfig{MaxItems: 1000}))
 	e.RegisterActivity(&activities.Followers{Store: e.store, Counts: e})
-	e.RegisterActivity(&activities.Tweets{Store: e.store, Deliveries: e.store, Erasure: e.store, Histories: e.histories})
+	e.RegisterActivity(&activities.Tweets{Store: e.store, Deliveries: e.store, Erasure: e.store, Histories: e.histories, Steps: e})
 	e.RegisterActivity(&activities.Users{Store: e.store, Unseal: unseal, NameHold: nameHold})
 	e.RegisterWorkflow(workflows.Follow)
 	e.RegisterWorkflow(workflows.CountFollowers)

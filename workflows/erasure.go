@@ -33,7 +33,8 @@ type DeleteUserInput struct {
 
 // StartOptions implements [Input]. A name has one run at a time, which every request joins.
 func (in DeleteUserInput) StartOptions() client.StartWorkflowOptions {
-	return startOptions(UsersQueue, "delete-user/"+in.Username, "delete "+in.Username)
+	return startOptions(UsersQueue, "delete-user/"+in.Username, "delete "+in.Username,
+		"Takes the name out of use, ends all sessions, and then erases everything of the user.")
 }
 
 // Update implements [Request]. Each request is an update of its own: it may be of a later user of the name.

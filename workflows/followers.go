@@ -68,7 +68,8 @@ func (in FollowInput) request() string {
 
 // StartOptions implements [Input]. A pair has one run at a time, which every request joins.
 func (in FollowInput) StartOptions() client.StartWorkflowOptions {
-	return startOptions(FollowersQueue, "follow/"+in.Follower+"/"+in.Followee, in.Follower+" "+in.request()+"s "+in.Followee)
+	return startOptions(FollowersQueue, "follow/"+in.Follower+"/"+in.Followee, in.Follower+" "+in.request()+"s "+in.Followee,
+		"Takes all requests of the pair, to follow and to unfollow, in their order, and brings feed and count in line with them.")
 }
 
 // Update implements [Request].
@@ -332,7 +333,8 @@ func (f *follow) reconcile(ctx workflow.Context, follows bool, changed func() bo
 		f.sweepAgain = workflow.Now(ctx).Add(sweepAfter)
 	}
 	if !f.sweepAgain.IsZero() {
-		interrupted, err := workflow.AwaitWithTimeout(ctx, f.sweepAgain.Sub(workflow.Now(ctx)), changed)
+		wait := workflow.AwaitOptions{Timeout: f.sweepAgain.Sub(workflow.Now(ctx)), TimerOptions: workflow.TimerOptions{Summary: "wait for deliveries that read the edge before"}}
+		interrupted, err := workflow.AwaitWithOptions(ctx, wait, changed)
 		if err != nil || interrupted {
 			return err
 		}
@@ -404,7 +406,11 @@ type CountFollowersInput struct {
 // StartOptions implements [Input]. A bucket has one run at a time, so that it is not scanned by several at once.
 func (in CountFollowersInput) StartOptions() client.StartWorkflowOptions {
 	id := fmt.Sprintf("count-followers/%s/%d", in.Username, in.Bucket.Bucket)
-	return startOptions(FollowersQueue, id, fmt.Sprintf("count the followers of %s, bucket %d", in.Username, in.Bucket.Bucket+1))
+	return startOptions(FollowersQueue, id, in.summary(), "Counts the bucket when it has been quiet for a while. Signals tell of changes.")
+}
+
+func (in CountFollowersInput) summary() string {
+	return fmt.Sprintf("count the followers of %s, bucket %d", in.Username, in.Bucket.Bucket+1)
 }
 
 // CountFollowers counts the followers in one bucket when it has not changed for a while. It ends after a count that began when no
@@ -414,7 +420,7 @@ func (in CountFollowersInput) StartOptions() client.StartWorkflowOptions {
 // the middle of a count, which the next run begins anew.
 func CountFollowers(ctx workflow.Context, in CountFollowersInput) error {
 	options := activityOptions
-	options.StartToCloseTimeout = countTimeout
+	options.StartToCloseTimeout, options.Summary = countTimeout, in.summary()
 	ctx = workflow.WithActivityOptions(ctx, options)
 	changed := workflow.GetSignalChannel(ctx, CountChanged)
 	for quiet := false; !quiet || changed.Len() > 0; {

@@ -40,7 +40,8 @@ type AuditRecentInput struct{}
 
 // StartOptions implements [Input].
 func (AuditRecentInput) StartOptions() client.StartWorkflowOptions {
-	return startOptions(FeedsQueue, "audit-recent", "audit a sample of recent deliveries, and repair them")
+	return startOptions(FeedsQueue, "audit-recent", "audit a sample of recent deliveries, and repair them",
+		"Reads the feeds that should have each tweet of the sample, one tweet after the other, and corrects those that are wrong.")
 }
 
 // AuditRecentResult is what an audit of several deliveries found.
@@ -108,7 +109,8 @@ type RecountDriftedInput struct{}
 
 // StartOptions implements [Input].
 func (RecountDriftedInput) StartOptions() client.StartWorkflowOptions {
-	return startOptions(FollowersQueue, "recount-drifted", "check a sample of follower counts, and correct those that have drifted")
+	return startOptions(FollowersQueue, "recount-drifted", "check a sample of follower counts, and correct those that have drifted",
+		"Counts the followers of a sample of users who gained or lost some within the last day.")
 }
 
 // RecountDriftedResult is what a check of follower counts found.

@@ -26,7 +26,8 @@ func PostTweetID(tweetID uuid.UUID) string { return "post-tweet/" + tweetID.Stri
 
 // StartOptions implements [Input].
 func (in PostTweetInput) StartOptions() client.StartWorkflowOptions {
-	options := startOptions(TweetsQueue, PostTweetID(in.Tweet.ID), in.Tweet.Username+" tweets")
+	options := startOptions(TweetsQueue, PostTweetID(in.Tweet.ID), in.Tweet.Username+" tweets",
+		"Stores the tweet and writes it into the feeds of its author's followers: in one step, or in one more for each bucket of followers.")
 	// A tweet is posted, and delivered, once.
 	options.WorkflowIDReusePolicy = enums.WORKFLOW_ID_REUSE_POLICY_REJECT_DUPLICATE
 	// A worker in the API's process, as in make run, gets the first task with the response to the start.
@@ -55,7 +56,7 @@ func PostTweet(ctx workflow.Context, in PostTweetInput) (DeliveryResult, error) 
 	if err := short(ctx, tweets.StoreTweet, in.Tweet, nil); err != nil {
 		return DeliveryResult{}, err
 	}
-	f := newFanOut(in.Tweet.Username, "delivered")
+	f := newFanOut(ctx, in.Tweet.Username, "delivered")
 	f.step = func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future {
 		return workflow.ExecuteActivity(ctx, feeds.Deliver, activities.DeliverInput{
 			TweetID: in.Tweet.ID, Author: in.Tweet.Username, From: from, Budget: budget})
@@ -88,7 +89,8 @@ type DeleteTweetInput struct {
 
 // StartOptions implements [Input].
 func (in DeleteTweetInput) StartOptions() client.StartWorkflowOptions {
-	options := startOptions(TweetsQueue, "delete-tweet/"+in.TweetID.String(), in.Username+" deletes a tweet")
+	options := startOptions(TweetsQueue, "delete-tweet/"+in.TweetID.String(), in.Username+" deletes a tweet",
+		"Deletes the tweet, removes it from the feeds of its author's followers, and deletes the history of its PostTweet.")
 	options.TypedSearchAttributes = temporal.NewSearchAttributes(
 		Author.ValueSet(in.Username),
 		TweetID.ValueSet(in.TweetID.String()),
@@ -127,7 +129,7 @@ func DeleteTweet(ctx workflow.Context, in DeleteTweetInput) (RetractionResult, e
 		return RetractionResult{}, cmp.Or(awaitHandlers(ctx), err)
 	}
 	retract := activities.RetractInput{TweetID: in.TweetID, Author: in.Username, At: activities.RetractionTime(workflow.Now(ctx), in.TweetID)}
-	f := newFanOut(in.Username, "removed")
+	f := newFanOut(ctx, in.Username, "removed")
 	f.step = func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future {
 		step := retract
 		step.From, step.Budget = from, budget

@@ -23,7 +23,7 @@ type CreateUserInput struct {
 
 // StartOptions implements [Input].
 func (in CreateUserInput) StartOptions() client.StartWorkflowOptions {
-	return startOptions(UsersQueue, "create-user/"+in.Request.String(), in.Username+" signs up")
+	return startOptions(UsersQueue, "create-user/"+in.Request.String(), in.Username+" signs up", "Stores the new user, unless the name is taken.")
 }
 
 const updateStored = "stored"
@@ -56,7 +56,8 @@ type ChangePasswordInput struct {
 
 // StartOptions implements [Input].
 func (in ChangePasswordInput) StartOptions() client.StartWorkflowOptions {
-	return startOptions(UsersQueue, "change-password/"+in.Request.String(), in.Username+" changes their password")
+	return startOptions(UsersQueue, "change-password/"+in.Request.String(), in.Username+" changes their password",
+		"Stores the new password and ends all other sessions.")
 }
 
 const updateChanged = "changed"

@@ -43,13 +43,15 @@ var (
 	// Delivered counts the feed items of the completed steps of a delivery that has several; what the running steps have done
 	// is in their heartbeats, and what the whole delivery did is in its result.
 	Delivered = temporal.NewSearchAttributeKeyInt64("TwtrDelivered")
+	// Failed counts the feeds that the store refused to write; absent if there are none.
+	Failed = temporal.NewSearchAttributeKeyInt64("TwtrFailed")
 )
 
 // SearchAttributes lists all search attributes that the workflows set.
-var SearchAttributes = []temporal.SearchAttributeKey{Author, TweetID, Delivered}
+var SearchAttributes = []temporal.SearchAttributeKey{Author, TweetID, Delivered, Failed}
 
-// startOptions are the options that all workflows share.
-func startOptions(queue, id, summary string) client.StartWorkflowOptions {
+// startOptions are the options that all workflows share. The Web UI shows summary, one line, and details, Markdown, of each.
+func startOptions(queue, id, summary, details string) client.StartWorkflowOptions {
 	return client.StartWorkflowOptions{
 		ID:        id,
 		TaskQueue: queue,
@@ -58,6 +60,7 @@ func startOptions(queue, id, summary string) client.StartWorkflowOptions {
 		// After this the task of a worker that died goes to another one; the default is 10 s.
 		WorkflowTaskTimeout: 5 * time.Second,
 		StaticSummary:       summary,
+		StaticDetails:       details,
 	}
 }
 
