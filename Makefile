@@ -5,9 +5,9 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: run
-run: ## start everything in one process: API, workers, Temporal with its Web UI, store (data in .twtr/)
+run: ## start everything in one process: API, workers, Temporal with its Web UI, store (data in .twtr/); ARGS='--http-addr=:3002'
 	go build -o bin/dev ./dev
-	@exec bin/dev # not go run, which reports Ctrl-C as an error
+	@exec bin/dev $(ARGS) # not go run, which reports Ctrl-C as an error
 
 .PHONY: migrate
 migrate: ## create the store's schema or bring it up to date
@@ -60,6 +60,11 @@ bench-compare: ## measure it against another commit, in turns: BASE=1b9e731 (HEA
 histories: ## rewrite the recorded workflow histories (only after a change that affects no running workflow)
 	mkdir -p workflows/testdata
 	TWTR_RECORD_HISTORIES=$(CURDIR)/workflows/testdata GOWORK=off go -C dev test -count=1 -run TestRecordHistories .
+
+.PHONY: screenshots
+screenshots: ## make the pictures of the Web UI in docs/ anew (needs a Chromium, or Node.js with npm to install one)
+	TWTR_TEST_BROWSER=$${TWTR_TEST_BROWSER:-$$(command -v chromium || scripts/tools.sh chromium)} TWTR_TEST_SCREENSHOTS=$(CURDIR)/docs \
+	GOWORK=off go -C dev test -count=1 -run TestScreenshots .
 
 # Each module is checked with its own go.mod. The workspace is only a convenience; `go list` below checks it.
 .PHONY: lint

@@ -159,6 +159,46 @@ func TestARetryResumesFromTheLastHeartbeat(t *testing.T) {
 	require.Empty(t, items, "what was delivered is not written again")
 }
 
+// counting is a store that counts how often followers are counted.
+type counting struct {
+	twtr.Store
+	reads int
+	err   error
+}
+
+func (s *counting) FollowerCounts(ctx context.Context, username string) ([]twtr.FollowerCount, error) {
+	s.reads++
+	if s.err != nil {
+		return nil, s.err
+	}
+	return s.Store.FollowerCounts(ctx, username)
+}
+
+func TestADeliveryOfSeveralPagesTellsAboutHowManyFollowersThereAre(t *testing.T) {
+	s := &counting{Store: newStore(t)}
+	for bucket, n := range []int{2000, 40} {
+		require.NoError(t, s.PutFollowerCount(t.Context(), twtr.FollowerCount{Username: "ann", Bucket: bucket, Count: n, Version: 1}))
+	}
+	follow(t, s, 3)
+	d, err := deliver(feeds(s), newTweet(t, s), twtr.NewProgress(), 0)
+	require.NoError(t, err)
+	require.Equal(t, delivered(3), d)
+	require.Zero(t, s.reads, "one page needs no count")
+
+	hot(t, s, 2037)
+	d, err = deliver(feeds(s), newTweet(t, s), twtr.NewProgress(), 0)
+	require.NoError(t, err)
+	require.EqualValues(t, 2040, d.Done)
+	require.EqualValues(t, 2040, d.Followers)
+	require.Equal(t, 1, s.reads)
+
+	s.err = errors.New("unavailable")
+	d, err = deliver(feeds(s), newTweet(t, s), twtr.NewProgress(), 0)
+	require.NoError(t, err, "the count is for people who watch")
+	require.EqualValues(t, 2040, d.Done)
+	require.Zero(t, d.Followers)
+}
+
 // faulty is a store whose feed writes fail when and as the test says.
 type faulty struct {
 	twtr.Store

@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +50,7 @@ func TestRecordHistories(t *testing.T) {
 	stopFeeds()
 	s.follow(bob, "ann")
 	s.unfollow(bob, "ann")
-	s.work("feeds")
+	stopFeeds = s.work("feeds")
 	s.record(dir, "follow/bob/ann", "unfollow-during-a-backfill")
 
 	// The store is unavailable for longer than the local activity retries: a regular one stores the tweet.
@@ -65,6 +66,12 @@ func TestRecordHistories(t *testing.T) {
 	s.seedFollowers("ann", manyFollowers)
 	posted = s.tweet(ann, "to all of you")
 	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-by-bucket")
+	posted = s.tweet(ann, "looks at its steps")
+	s.eventually("it has several steps", func() bool { return s.hasSeveralSteps("post-tweet/" + posted.ID.String()) })
+	stopFeeds()
+	s.eventually("it has looked", func() bool { return strings.Contains(s.events("post-tweet/"+posted.ID.String()), "TimerFired") })
+	s.work("feeds")
+	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-with-a-look")
 	posted = s.tweet(ann, "deleted at once")
 	s.deleteTweet(ann, posted.ID)
 	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-that-is-deleted-meanwhile")
@@ -89,6 +96,18 @@ func TestRecordHistories(t *testing.T) {
 	s.tweet(ann, "the last one")
 	s.ok("DELETE", "/users/me", ann, nil, nil) // with followers for several steps
 	s.record(dir, "delete-user/ann", "delete-user")
+}
+
+// events are the types of the workflow's events so far.
+func (s *stack) events(id string) (types string) {
+	s.t.Helper()
+	events := s.client.GetWorkflowHistory(s.t.Context(), id, "", false, enums.HISTORY_EVENT_FILTER_TYPE_ALL_EVENT)
+	for events.HasNext() {
+		event, err := events.Next()
+		require.NoError(s.t, err)
+		types += event.GetEventType().String() + " "
+	}
+	return types
 }
 
 // identity is which process of which machine did something, which is of no interest here.

@@ -67,6 +67,9 @@ func newRoot() *cobra.Command {
 		Short: "Run the Temporal server and its Web UI alone",
 		Args:  cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := a.free(c.Context()); err != nil {
+				return err
+			}
 			logs, err := openLog()
 			if err != nil {
 				return err
@@ -140,6 +143,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 		}
 		settings.SetDefault(key, prefix+value)
 	}
+	settings.SetDefault("http.addr", "localhost:3002") // not for other machines: there is no rate limit
 	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows", "ratelimit.reads"} {
 		settings.SetDefault(key, "0")
 	}
@@ -147,10 +151,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	if err != nil {
 		return err
 	}
-	if err := free(ctx, "API", config.API.Addr, "--http-addr"); err != nil {
-		return err
-	}
-	if err := free(ctx, "ops", config.Ops.Addr, "--ops-addr"); err != nil {
+	if err := errors.Join(free(ctx, "API", config.API.Addr, "http-addr"), free(ctx, "ops", config.Ops.Addr, "ops-addr"), a.free(ctx)); err != nil {
 		return err
 	}
 	if err := cmd.Migrate(ctx, config.Store); err != nil {
@@ -222,17 +223,21 @@ func secret(file string) (string, error) {
 	return text, errors.Join(err, f.Close())
 }
 
-// free returns an error of one line if the address is in use, before anything is started.
-func free(ctx context.Context, server, addr, flag string) error {
+// free returns an error of one line for each address that is in use, before anything is started.
+func (a addresses) free(ctx context.Context) error {
+	return errors.Join(free(ctx, "Temporal", a.temporal, "temporal-addr"), free(ctx, "Temporal Web UI", a.ui, "temporal-ui-addr"))
+}
+
+func free(ctx context.Context, who, addr, flag string) error {
 	if addr == "" {
 		return nil
 	}
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s: %s is already in use (%s chooses another)", server, addr, flag)
+		return fmt.Errorf("%s: %s is already in use (--%s chooses another)", who, addr, flag)
 	}
 	if err != nil {
-		return fmt.Errorf("%s: %w", server, err)
+		return fmt.Errorf("%s: %w", who, err)
 	}
 	return l.Close()
 }

@@ -157,8 +157,8 @@ func TestATakenPortIsOneLine(t *testing.T) {
 	for addr, want := range map[string]string{
 		ops:      "dev: ops: " + ops + " is already in use (--ops-addr chooses another)\n",
 		api:      "dev: API: " + api + " is already in use (--http-addr chooses another)\n",
-		temporal: "dev: Temporal: " + temporal + " is already in use\n",
-		args[5]:  "dev: Temporal Web UI: " + args[5] + " is already in use\n",
+		temporal: "dev: Temporal: " + temporal + " is already in use (--temporal-addr chooses another)\n",
+		args[5]:  "dev: Temporal Web UI: " + args[5] + " is already in use (--temporal-ui-addr chooses another)\n",
 	} {
 		l, err := net.Listen("tcp", addr)
 		require.NoError(t, err)

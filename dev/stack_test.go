@@ -95,6 +95,11 @@ var promptDeletions = map[string]any{"history.transferProcessorUpdateAckInterval
 
 // newStackWith is newStack with values of the Temporal server's dynamic configuration.
 func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, with ...string) *stack {
+	return newStackOn(t, engine, temporalserver.Options{DynamicConfig: temporalConfig}, with...)
+}
+
+// newStackOn is newStack with options of the Temporal server.
+func newStackOn(t *testing.T, engine string, o temporalserver.Options, with ...string) *stack {
 	dir := t.TempDir()
 	s := &stack{t: t, engine: engine, file: filepath.Join(dir, "twtr.db"), logs: &buffer{}}
 	addr := freeAddr(t)
@@ -129,7 +134,8 @@ func newStackWith(t *testing.T, engine string, temporalConfig map[string]any, wi
 	require.NoError(t, cmd.Migrate(t.Context(), config.Store))
 
 	s.temporalFile = filepath.Join(dir, "temporal.db")
-	server, err := temporalserver.Start(t.Context(), temporalserver.Options{Addr: "127.0.0.1:0", File: s.temporalFile, DynamicConfig: temporalConfig})
+	o.Addr, o.File = "127.0.0.1:0", s.temporalFile
+	server, err := temporalserver.Start(t.Context(), o)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.checkSecrets(s.temporalFile) }) // when the server has stopped
 	t.Cleanup(server.Stop)

@@ -559,4 +559,7 @@ func TestTheNotesAreRendered(t *testing.T) {
 		out := parse(t, template(t, helm, chart, "-f", filepath.Join("testdata", values+".yaml"), "-s", "templates/notes.yaml"))
 		require.Regexp(t, `curl https?://twtr-dev.com/healthz`, out[0].text("notes"))
 	}
+	const noRegistry = "names no registry"
+	require.Contains(t, template(t, helm, chart, "-s", "templates/notes.yaml"), noRegistry)
+	require.NotContains(t, template(t, helm, chart, "-s", "templates/notes.yaml", "--set", "image.repository=registry.example.com/twtr"), noRegistry)
 }

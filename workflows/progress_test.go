@@ -3,12 +3,17 @@ package workflows_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/mock"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/common/v1"
 	sdkpb "go.temporal.io/api/sdk/v1"
+	workflowpb "go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
+	"go.temporal.io/sdk/temporal"
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/twtr-dev/twtr"
@@ -99,6 +104,18 @@ func TestADeliveryTellsHowFarItIs(t *testing.T) {
 - **as of**: 2026-11-02 12:00:02 UTC, 24h0m2s after the start
 `, e.details())
 	require.Less(t, e.looks, 60, "in a day")
+}
+
+func TestTheErrorOfARunningStepIsReadAlsoIfFailuresAreEncrypted(t *testing.T) {
+	for _, encode := range []bool{false, true} {
+		convert := temporal.NewDefaultFailureConverter(temporal.DefaultFailureConverterOptions{EncodeCommonAttributes: encode})
+		steps, err := workflows.RunningSteps(&workflowservice.DescribeWorkflowExecutionResponse{PendingActivities: []*workflowpb.PendingActivityInfo{{
+			ActivityType: &common.ActivityType{Name: "Retract"}, Attempt: 3,
+			LastFailure: convert.ErrorToFailure(temporal.NewApplicationError("the store "+strings.Repeat("é", 200), "unavailable")),
+		}}})
+		require.NoError(t, err)
+		require.Equal(t, []activities.Step{{Bucket: -1, Attempt: 3, Error: "the store " + strings.Repeat("é", 145)}}, steps)
+	}
 }
 
 func TestADeliveryNeedsNoLookAtItsSteps(t *testing.T) {

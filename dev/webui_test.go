@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/api/workflowservice/v1"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/dev/temporalserver"
+	"github.com/twtr-dev/twtr/workflows"
+)
+
+// webUI is Temporal's Web UI in a browser.
+type webUI struct {
+	t       *testing.T
+	ctx     context.Context // of the tab
+	address string
+}
+
+// newStackWithUI is a stack whose Temporal has a Web UI, and a browser for it.
+func newStackWithUI(t *testing.T, flags ...string) (*stack, *webUI) {
+	program := browser(t)
+	ui := &webUI{t: t, address: freeAddr(t)}
+	s := newStackOn(t, "sqlite", temporalserver.Options{UIAddr: ui.address}, flags...)
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WindowSize(1280, 900))
+	allocator, release := chromedp.NewExecAllocator(t.Context(), options...)
+	t.Cleanup(release)
+	var stop context.CancelFunc
+	ui.ctx, stop = chromedp.NewContext(allocator)
+	t.Cleanup(stop)
+	return s, ui
+}
+
+// page is the address of a page of the workflow's newest run.
+func (ui *webUI) page(s *stack, id, page string) string {
+	d, err := s.client.DescribeWorkflowExecution(ui.t.Context(), id, "")
+	require.NoError(ui.t, err)
+	run := d.GetWorkflowExecutionInfo().GetExecution().GetRunId()
+	return fmt.Sprintf("/namespaces/default/workflows/%s/%s/%s", url.PathEscape(id), run, page)
+}
+
+// open opens a page and waits until it shows the texts. It presses R now and then, which refreshes the current details.
+func (ui *webUI) open(page string, texts ...string) {
+	ui.t.Helper()
+	require.NoError(ui.t, chromedp.Do(ui.ctx, chromedp.Navigate("http://"+ui.address+page)))
+	for range 120 {
+		for range 5 {
+			if containsAll(ui.text(), texts) {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		require.NoError(ui.t, chromedp.Do(ui.ctx, chromedp.KeyEvent("r")))
+	}
+	require.Fail(ui.t, "not shown", "%q\n%s", texts, ui.text())
+}
+
+// text is what the page shows, also in its frames, which is where the UI shows Markdown.
+func (ui *webUI) text() string {
+	const all = `[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)].map(d => d?.body?.innerText ?? "").join("\n")`
+	text, err := chromedp.Run(ui.ctx, chromedp.Evaluate[string](all))
+	require.NoError(ui.t, err)
+	return text
+}
+
+func containsAll(text string, parts []string) bool {
+	for _, part := range parts {
+		if !regexp.MustCompile(part).MatchString(text) {
+			return false
+		}
+	}
+	return true
+}
+
+// seedCountedFollowers is seedFollowers with the counts of the followers.
+func (s *stack) seedCountedFollowers(followee string, n int) {
+	s.t.Helper()
+	var counts [twtr.FollowerBuckets]int
+	for _, reader := range s.seedFollowers(followee, n) {
+		counts[twtr.FollowerBucket(reader)]++
+	}
+	for bucket, count := range counts {
+		require.NoError(s.t, s.store.PutFollowerCount(s.t.Context(), twtr.FollowerCount{Username: followee, Bucket: bucket, Count: count, Version: 1}))
+	}
+}
+
+func TestTheWebUITellsAtAGlanceHowFarADeliveryIs(t *testing.T) {
+	s, ui := newStackWithUI(t, "--feed-rows-per-second", "10000") // so that it takes 2 s after its first step
+	s.work("users", "tweets", "followers")
+	stop := s.work("feeds")
+	ann := s.signUp("ann")
+	s.seedCountedFollowers("ann", 40_000)
+	id := workflows.PostTweetID(s.tweet(ann, "to all of you").ID)
+	s.eventually("the first step is complete", func() bool { return s.hasSeveralSteps(id) })
+	stop() // so that it goes on running, and its steps have an error
+	ui.open(ui.page(s, id, "user-metadata"),
+		`ann tweets`, `writes it into the feeds of its author.s followers`,
+		`delivered: [23]\d,\d{3} of about 40,000 feeds \(\d\d%\)`, `rate: [\d,]+ feeds a second`, `left: \d+ of 16 buckets of followers`,
+		`last error: .+ \((bucket \d+, )?attempt \d+; \d+ of the running steps were retried\)`, `Pending Activities have what each step has done since`)
+
+	queries := documentedQueries(t)
+	for query, want := range map[string]int64{
+		`WorkflowType="PostTweet" AND ExecutionStatus="Running"`: 1,
+		`TwtrAuthor="ann"`: 1,
+		`TwtrFailed > 0 OR TemporalReportedProblems IS NOT NULL OR ExecutionStatus IN ("Failed", "TimedOut", "Terminated")`: 0,
+		`TwtrDelivered > 0 AND ExecutionStatus="Running"`:                                                                   1,
+	} {
+		require.Contains(t, queries, query)
+		s.eventually(query, func() bool { return s.count(query) == want })
+	}
+	for _, query := range queries {
+		s.count(query)
+	}
+}
+
+// hasSeveralSteps reports whether the first step of the delivery is complete and was not the last one.
+func (s *stack) hasSeveralSteps(id string) bool {
+	s.t.Helper()
+	d, err := s.client.DescribeWorkflowExecution(s.t.Context(), id, "")
+	require.NoError(s.t, err)
+	_, several := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[workflows.Delivered.GetName()]
+	return several
+}
+
+// count is how many workflows the query finds.
+func (s *stack) count(query string) int64 {
+	s.t.Helper()
+	found, err := s.client.CountWorkflow(s.t.Context(), &workflowservice.CountWorkflowExecutionsRequest{Query: query})
+	require.NoError(s.t, err, query)
+	return found.GetCount()
+}
+
+var (
+	documentedLink  = regexp.MustCompile(`/workflows\?query=([^&)\s]+)`)
+	documentedQuery = regexp.MustCompile(`--query "([^"$]+)"`)
+)
+
+// documentedQueries are the list filters of the operations document: those of its links to the Web UI, and those of its commands.
+func documentedQueries(t *testing.T) (queries []string) {
+	text, err := os.ReadFile("../docs/operations.md")
+	require.NoError(t, err)
+	for _, match := range documentedLink.FindAllStringSubmatch(string(text), -1) {
+		query, err := url.QueryUnescape(match[1])
+		require.NoError(t, err)
+		queries = append(queries, query)
+	}
+	require.NotEmpty(t, queries)
+	for _, match := range documentedQuery.FindAllStringSubmatch(string(text), -1) {
+		queries = append(queries, match[1])
+	}
+	return queries
+}
+
+// TestScreenshots makes the pictures of the Web UI in the documents; make screenshots runs it.
+func TestScreenshots(t *testing.T) {
+	dir := os.Getenv("TWTR_TEST_SCREENSHOTS")
+	if dir == "" {
+		t.Skip("this makes pictures for the documents: make screenshots")
+	}
+	s, ui := newStackWithUI(t, "--feed-rows-per-second", "8000")
+	shoot := func(name string) {
+		time.Sleep(time.Second) // the UI fades some of it in
+		picture, err := chromedp.Run(ui.ctx, chromedp.CaptureScreenshot())
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o600))
+		require.Less(t, len(picture), 200<<10, name)
+	}
+	s.work()
+	star, ann := s.signUp("star"), s.signUp("ann")
+	s.seedCountedFollowers("star", 200_000)
+	s.follow(star, "ann")
+	for range 3 {
+		s.tweet(ann, "hello")
+	}
+	id := workflows.PostTweetID(s.tweet(star, "to 200,000 of you").ID)
+	s.eventually("it has several steps", func() bool { return s.hasSeveralSteps(id) })
+	ui.open(ui.page(s, id, "user-metadata"), `of about 200,000 feeds \(([2-9]\d)%\)`)
+	shoot("web-ui-delivery")
+	views := documentedLinks(t)
+	for _, view := range views {
+		ui.open(view, "Custom Views")
+	}
+	ui.open(views[0], "Custom Views", "post-tweet")
+	shoot("web-ui-views")
+
+	end := s.outage()()
+	ui.open(ui.page(s, id, "user-metadata"), `last error: `)
+	shoot("web-ui-error")
+	end()
+	s.eventually("it completes", func() bool { return s.completed(id) })
+	ui.open(ui.page(s, id, "timeline"), "followers, bucket 16 of 16")
+	shoot("fan-out")
+}
+
+// documentedLinks are the operations document's links to views of the Web UI, without its address.
+func documentedLinks(t *testing.T) (links []string) {
+	text, err := os.ReadFile("../docs/operations.md")
+	require.NoError(t, err)
+	for _, match := range regexp.MustCompile(`http://localhost:8233(/\S+savedQuery=[^)\s]+)`).FindAllStringSubmatch(string(text), -1) {
+		links = append(links, match[1])
+	}
+	require.NotEmpty(t, links)
+	return links
+}
