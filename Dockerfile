@@ -18,10 +18,11 @@ COPY . .
 ARG TARGETOS=linux
 ARG TARGETARCH=amd64
 ARG VERSION=unknown
+ARG REVISION=unknown
 # Reproducible: the same sources give the same bytes.
 RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache/go-build \
     GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$VERSION" -o /out/twtr ./cmd/twtr
+    go build -trimpath -buildvcs=false -ldflags "-s -w -buildid= -X main.version=$VERSION -X github.com/twtr-dev/twtr/cmd.commit=$REVISION" -o /out/twtr ./cmd/twtr
 
 # Has CA certificates, time zones and a user, and no shell.
 FROM $RUNTIME_IMAGE

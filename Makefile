@@ -1,4 +1,5 @@
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 
 .PHONY: help
 help: ## list the targets
@@ -85,7 +86,7 @@ lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod
 
 .PHONY: build
 build: ## build bin/twtr, a static binary
-	CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/twtr ./cmd/twtr
+	CGO_ENABLED=0 GOWORK=off go build -trimpath -ldflags '-s -w -X main.version=$(VERSION) -X github.com/twtr-dev/twtr/cmd.commit=$(COMMIT)' -o bin/twtr ./cmd/twtr
 
 .PHONY: docker-build
 docker-build: ## build the image twtr:TAG (default: the version) for this machine

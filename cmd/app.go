@@ -216,7 +216,7 @@ func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string
 }
 
 func apiCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	return reads(&cobra.Command{
 		Use:   "api",
 		Short: "Serve the HTTP API",
 		Args:  usageArgs(cobra.NoArgs),
@@ -228,11 +228,11 @@ func apiCommand(s *Settings) *cobra.Command {
 			// Without Temporal the API serves reads, log-ins and refreshes.
 			return connected(c, config, temporalclient.DialLazily, func(a *App) error { return a.Run(c.Context(), config, true) })
 		},
-	}
+	}, append([]string{"http", "ops", "auth", "seal", "ratelimit", "log"}, workflowSettings...)...)
 }
 
 func workerCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	return reads(&cobra.Command{
 		Use:       "worker DOMAIN|all",
 		Short:     "Run the worker of one domain's task queue, or of all",
 		Args:      usageArgs(cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs)),
@@ -248,11 +248,11 @@ func workerCommand(s *Settings) *cobra.Command {
 			// Without Temporal a worker can do nothing.
 			return connected(c, config, temporalclient.Dial, func(a *App) error { return a.Run(c.Context(), config, false, domains...) })
 		},
-	}
+	}, append([]string{"seal", "feed", "users", "worker", "ops", "log"}, workflowSettings...)...)
 }
 
 func codecServerCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	return reads(&cobra.Command{
 		Use:   "codec-server",
 		Short: "Decrypt payloads for the Temporal Web UI and CLI; anyone who can connect to it can read all workflows",
 		Args:  usageArgs(cobra.NoArgs),
@@ -263,7 +263,7 @@ func codecServerCommand(s *Settings) *cobra.Command {
 			}
 			return newApp(config, c.ErrOrStderr()).ServeCodec(c.Context(), config.Codec)
 		},
-	}
+	}, "temporal", "codec", "log")
 }
 
 // connected connects, calls run, and closes the connections.
@@ -306,7 +306,7 @@ func healthcheckCommand(s *Settings) *cobra.Command {
 	}
 	command.Flags().StringVar(&check.path, "path", "/healthz", "what to ask for; /readyz checks the dependencies, too")
 	command.Flags().DurationVar(&check.timeout, "timeout", 0, "how long to try again; 0: once")
-	return command
+	return reads(command, "http", "ops")
 }
 
 // healthcheck asks a process for a path, again and again until the timeout has passed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.temporal.io/api/enums/v1"
 	"go.temporal.io/api/workflow/v1"
+	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/converter"
 
@@ -33,7 +35,7 @@ was. It is a workflow: it keeps running when the command is interrupted.`,
 		},
 	}
 	addTimeout(command, &timeout)
-	return command
+	return reads(command, workflowSettings...)
 }
 
 func auditCommand(s *Settings) *cobra.Command {
@@ -65,11 +67,11 @@ It exits 0 if nothing is missing or extra, or after a repair; 3 if something is,
 	command.Flags().StringVar(&user, "user", "", "audit this user's feed")
 	command.Flags().BoolVar(&repair, "repair", false, "write what is missing and remove what is extra")
 	addTimeout(command, &timeout)
-	return command
+	return reads(command, workflowSettings...)
 }
 
 func auditUserCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	return reads(&cobra.Command{
 		Use:   "audit-user USER",
 		Short: "Print which tables of the store hold anything of a user, as after their account was deleted",
 		Long: `Print the tables of the store that hold anything of a user, also in rows of other users. The name of a deleted account, which
@@ -100,7 +102,7 @@ It exits 0 if no table does; 3 if some do; 1 if it fails.`,
 			}
 			return nil
 		},
-	}
+	}, storeSettings...)
 }
 
 func addTimeout(c *cobra.Command, timeout *time.Duration) {
@@ -130,7 +132,7 @@ type audit struct {
 const (
 	// auditEvery is how often a running audit is asked for its progress.
 	auditEvery = 500 * time.Millisecond
-	// workerTimeout is how long an audit waits for a worker before it says so.
+	// workerTimeout is how long an audit waits for a worker to take its next task before it says so.
 	workerTimeout = 3 * time.Second
 	// pollAge is the age of the last poll from which a worker counts as gone: a poll takes up to a minute.
 	pollAge = 65 * time.Second
@@ -149,6 +151,9 @@ func (a audit) run(c *cobra.Command, s *Settings, timeout time.Duration) error {
 		defer cancel()
 	}
 	app, err := Connect(ctx, config, "", io.Discard)
+	if ctx.Err() != nil && c.Context().Err() == nil {
+		return fmt.Errorf("gave up after %s: %w", timeout, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -204,14 +209,13 @@ func (a audit) units(n int64) string {
 
 // follow prints what the workflow does until it is closed, and returns its result.
 func (a audit) follow(ctx context.Context, temporal client.Client, run client.WorkflowRun, out io.Writer) (found twtr.Audit, err error) {
-	started, last := time.Now(), ""
+	last, waiting := "", time.Now() // since when no worker has taken its task
 	say := func(line string) {
 		if line != "" && line != last {
 			fmt.Fprintln(out, line)
 			last = line
 		}
 	}
-	looked := false // whether there is a worker
 	for running := true; running; {
 		select {
 		case <-time.After(auditEvery):
@@ -226,15 +230,15 @@ func (a audit) follow(ctx context.Context, temporal client.Client, run client.Wo
 		for _, activity := range d.GetPendingActivities() {
 			say(a.progress(activity))
 		}
-		if running && !looked && time.Since(started) > workerTimeout {
-			looked = true
-			polled, err := hasWorker(ctx, temporal, a.options.TaskQueue)
+		if !running || !waitsForWorker(d) {
+			waiting = time.Now()
+		}
+		if time.Since(waiting) > workerTimeout {
+			reason, err := a.whyNoWorker(ctx, temporal)
 			if err != nil {
 				return found, err
 			}
-			if !polled {
-				say(fmt.Sprintf("waiting for a worker of task queue %[1]s: start `twtr worker %[1]s`", a.options.TaskQueue))
-			}
+			say(reason)
 		}
 	}
 	return found, run.Get(ctx, &found)
@@ -255,16 +259,30 @@ func (a audit) progress(activity *workflow.PendingActivityInfo) string {
 	return strings.Join(parts, "; ")
 }
 
-// hasWorker reports whether a worker has polled the task queue lately.
-func hasWorker(ctx context.Context, temporal client.Client, queue string) (bool, error) {
+// waitsForWorker reports whether the workflow has a task, and no worker has taken it. An activity that waits for its next attempt has
+// none.
+func waitsForWorker(d *workflowservice.DescribeWorkflowExecutionResponse) bool {
+	if task := d.GetPendingWorkflowTask(); task != nil {
+		return task.GetState() == enums.PENDING_WORKFLOW_TASK_STATE_SCHEDULED
+	}
+	return slices.ContainsFunc(d.GetPendingActivities(), func(activity *workflow.PendingActivityInfo) bool {
+		return activity.GetState() == enums.PENDING_ACTIVITY_STATE_SCHEDULED && activity.GetLastFailure() == nil
+	})
+}
+
+// whyNoWorker says whether there is a worker at all.
+func (a audit) whyNoWorker(ctx context.Context, temporal client.Client) (string, error) {
+	queue := a.options.TaskQueue
 	d, err := temporal.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
 	if err != nil {
-		return false, err
+		return "", err
 	}
 	for _, poller := range d.GetPollers() {
+		// A clock that is wrong changes the words and nothing else.
 		if time.Since(poller.GetLastAccessTime().AsTime()) < pollAge {
-			return true, nil
+			return fmt.Sprintf("waiting for a worker of task queue %s: %s polls it, and has not taken the task yet", queue, poller.GetIdentity()), nil
 		}
 	}
-	return false, nil
+	return fmt.Sprintf("waiting for a worker of task queue %[1]s, which none has polled for %[2]d s: start `twtr worker %[1]s`",
+		queue, int(pollAge.Seconds())), nil
 }

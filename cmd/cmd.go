@@ -7,10 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -28,17 +29,20 @@ func Main(args []string, version string, stdout, stderr io.Writer) int {
 	return Execute(ctx, NewRoot(version), args, stdout, stderr)
 }
 
-// Execute runs a command and, if it fails, prints why in one line. It returns the exit code.
+// Execute runs a command and, if it fails, prints why, in one line for each error. It returns the exit code.
 func Execute(ctx context.Context, root *cobra.Command, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	root.SilenceErrors, root.SilenceUsage = true, true
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{flagError(err)} })
-	root.SetUsageTemplate(root.UsageTemplate() + secretsUsage())
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{flagError(c, err)} })
+	root.SetUsageFunc(usage)
+	root.SetHelpTemplate("{{with or .Long .Short}}{{.}}\n\n{{end}}{{.UsageString}}") // also for a topic
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintf(stderr, "%s: %v\n", root.Name(), err)
+		for line := range strings.SplitSeq(err.Error(), "\n") {
+			fmt.Fprintf(stderr, "%s: %s\n", root.Name(), line)
+		}
 	}
 	return exitCode(err)
 }
@@ -57,15 +61,49 @@ func exitCode(err error) int {
 	return 1
 }
 
+// commit is set at build time where the source is not in a git repository.
+var commit string
+
+// describeVersion names the version, the commit and the Go release that this binary is made from.
+func describeVersion(version string) string {
+	revision, dirty := commit, ""
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
+	}
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			revision = cmp.Or(revision, s.Value)
+		case s.Key == "vcs.modified" && s.Value == "true":
+			dirty = ", modified"
+		}
+	}
+	return fmt.Sprintf("twtr %s, commit %s%s, %s %s/%s", cmp.Or(version, sourceVersion(info)), cmp.Or(revision, "unknown"), dirty,
+		runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 // NewRoot returns the command twtr, of that version or, if it is empty, of the source's.
 func NewRoot(version string) *cobra.Command {
-	version = cmp.Or(version, sourceVersion())
+	version = describeVersion(version)
 	root := &cobra.Command{
-		Use:               "twtr",
-		Short:             "A Twitter-like backend on Temporal: every write to users, tweets and follows is a workflow",
+		Use:   "twtr",
+		Short: "A Twitter-like backend on Temporal: every write to users, tweets and follows is a workflow",
+		Long: `A Twitter-like backend on Temporal: every write to users, tweets and follows is a workflow.
+
+twtr help COMMAND explains a command, and twtr help settings lists all settings.`,
 		Version:           version,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
-		Args:              usageArgs(cobra.NoArgs),
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			var known []string
+			for _, child := range c.Commands() {
+				known = append(known, child.Name())
+			}
+			return usageError{fmt.Errorf("unknown command %q for %q%s", args[0], c.Name(), didYouMean(args[0], known))}
+		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			return c.Help()
 		},
@@ -73,16 +111,19 @@ func NewRoot(version string) *cobra.Command {
 	root.SetVersionTemplate("{{.Version}}\n")
 	s := NewSettings(root.PersistentFlags())
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.Read() }
-	root.AddCommand(apiCommand(s), workerCommand(s), migrateCommand(s), waitCommand(s), configCommand(s), healthcheckCommand(s),
-		generateCommand(s), whyCommand(s), rebuildFeedCommand(s), auditCommand(s), auditUserCommand(s), schedulesCommand(s), replayCommand(s), codecServerCommand(s), versionCommand(version))
-	return root
+	root.AddGroup(groups...)
+	root.AddCommand(inGroup(processes, apiCommand(s), workerCommand(s), codecServerCommand(s))...)
+	root.AddCommand(inGroup(setup, configCommand(s), migrateCommand(s), waitCommand(s), healthcheckCommand(s), generateCommand(s))...)
+	root.AddCommand(inGroup(operations, whyCommand(s), auditCommand(s), auditUserCommand(s), rebuildFeedCommand(s), schedulesCommand(s), replayCommand(s))...)
+	root.AddCommand(reads(versionCommand(version)), settingsTopic())
+	return reads(root)
 }
 
 // sourceVersion is the version of a binary that was built without one: the release's if the go command fetched or built that, and
 // else one that says that it is none.
-func sourceVersion() string {
+func sourceVersion(info *debug.BuildInfo) string {
 	release := "v" + twtr.Version
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version == release {
+	if info.Main.Version == release {
 		return release
 	}
 	return release + "-devel"
@@ -95,29 +136,34 @@ func withoutSettings(c *cobra.Command) *cobra.Command {
 }
 
 func configCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	return withoutSettings(&cobra.Command{
 		Use:   "config",
-		Short: "Print the settings in force and where each comes from, secrets masked; exits 2 if one is invalid",
-		Args:  usageArgs(cobra.NoArgs),
+		Short: "Check the settings, and print those in force and where each comes from",
+		Long: `Check all settings, and print those in force and where each comes from: a flag, an environment variable, a file, or its default.
+Secrets are masked. The connection to Temporal comes last. It exits 2 if anything is wrong, and prints each error.`,
+		Args: usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
+			err := s.Read()
 			out := c.OutOrStdout()
 			s.print(func(key, value, source string) { fmt.Fprintf(out, "%s: %q # %s\n", key, value, source) })
-			options, err := temporalclient.Options("", slog.New(slog.DiscardHandler), nil)
-			if err != nil {
-				err = usageError{err}
-			} else {
-				fmt.Fprintf(out, "# Temporal, from the TEMPORAL_* variables or temporal.toml: %s\n", temporalclient.Describe(options))
-			}
 			_, parseErr := s.Parse()
-			return cmp.Or(parseErr, err)
+			temporal, temporalErr := temporalclient.Settings()
+			if temporalErr != nil {
+				temporalErr = usageError{temporalErr}
+			}
+			fmt.Fprintln(out, "\n# Temporal: the TEMPORAL_* variables, or a profile of temporal.toml")
+			for _, t := range temporal {
+				fmt.Fprintf(out, "# %s: %q # %s\n", t.Name, t.Value, t.Source)
+			}
+			return errors.Join(err, parseErr, temporalErr)
 		},
-	}
+	})
 }
 
 func versionCommand(version string) *cobra.Command {
 	return withoutSettings(&cobra.Command{
 		Use:   "version",
-		Short: "Print the version",
+		Short: "Print the version, the commit and the Go release of this binary",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			fmt.Fprintln(c.OutOrStdout(), version)

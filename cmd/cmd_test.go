@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -34,11 +35,11 @@ func TestAProcessWithoutASecretRefusesToStartInOneLine(t *testing.T) {
 		authKeys, sealKey string
 		args              []string
 	}{
-		{"auth.keys is not set (TWTR_AUTH_KEYS): keys of access tokens, kid:secret, ", "", "", []string{"api"}},
+		{"auth.keys is not set (TWTR_AUTH_KEYS): keys of access tokens, kid:secret, ", "", secret, []string{"api"}},
 		{"seal.key is not set (TWTR_SEAL_KEY): secrets of at least 32 bytes ", "k:" + secret, "", []string{"api"}},
 		{"seal.key is not set (TWTR_SEAL_KEY): secrets of at least 32 bytes ", "", "", []string{"worker", "all"}},
-		{"auth.keys is wrong: ", "k:short", "", []string{"api"}},
-		{"auth.keys has two keys with the kid \"k\"", "k:" + secret + ",k:" + secret, "", []string{"api"}},
+		{"auth.keys is wrong: ", "k:short", secret, []string{"api"}},
+		{"auth.keys has two keys with the kid \"k\"", "k:" + secret + ",k:" + secret, secret, []string{"api"}},
 		{"seal.key must be of keys with at least 32 bytes each, not 5", "", "short", []string{"worker", "all"}},
 		{"seal.key must be of keys with at least 32 bytes each, not 5", "", secret + ",short", []string{"worker", "all"}},
 		{"seal.key has a key twice", "", secret + "," + secret, []string{"worker", "all"}},
@@ -57,7 +58,7 @@ func TestAProcessWithoutASecretRefusesToStartInOneLine(t *testing.T) {
 
 func TestASecretIsNoFlag(t *testing.T) {
 	t.Chdir(t.TempDir())
-	_, help, _ := twtr(t, "help")
+	_, help, _ := twtr(t, "help", "settings")
 	for flag, key := range map[string]string{"auth-keys": "auth.keys", "seal-key": "seal.key", "cassandra-password": "cassandra.password",
 		"temporal-codec-keys": "temporal.codec_keys", "codec-token": "codec.token"} {
 		variable := "TWTR_" + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
@@ -67,25 +68,30 @@ func TestASecretIsNoFlag(t *testing.T) {
 			require.Equal(t, want, stderr)
 			require.Equal(t, 2, code)
 		}
-		require.Regexp(t, `(?m)^  `+key+`: .* \[`+variable+`\]$`, help)
+		require.Regexp(t, `(?m)^    `+variable+`\n        .* \(a secret: no flag\)$`, help)
 		require.NotContains(t, help, "--"+flag)
 
 		require.NoError(t, os.WriteFile("twtr.yaml", []byte(key+": "+secret+"\n"), 0o600))
 		_, stdout, _ := twtr(t, "config")
 		require.Contains(t, stdout, "\n"+key+`: "******" # twtr.yaml`+"\n")
+		require.NotContains(t, stdout, secret)
 	}
 }
 
 func TestAWrongSettingOrArgumentIsOneLineAndExitCode2(t *testing.T) {
 	t.Chdir(t.TempDir())
+	t.Setenv("TWTR_AUTH_KEYS", "k:"+secret)
 	t.Setenv("TWTR_SEAL_KEY", secret)
 	require.NoError(t, os.WriteFile("typo.yaml", []byte("stoer: sqlite\n"), 0o600))
 	require.NoError(t, os.WriteFile("broken.yaml", []byte("a: [\nb"), 0o600))
 	for want, args := range map[string][]string{
 		"store must be sqlite or cassandra, not \"mysql\"":                               {"migrate", "--store", "mysql"},
-		"unknown flag: --nonsense":                                                       {"migrate", "--nonsense"},
-		"unknown command \"nonsense\" for \"twtr\"":                                      {"nonsense"},
-		"settings file typo.yaml: there is no setting \"stoer\"":                         {"config", "--config", "typo.yaml"},
+		"unknown flag: --nonsense\n":                                                     {"migrate", "--nonsense"},
+		"unknown flag: --ratelimit-login; did you mean --ratelimit-logins?\n":            {"api", "--ratelimit-login", "7"},
+		"unknown flag: --repairs; did you mean --repair?\n":                              {"audit", "--repairs"},
+		"unknown command \"nonsense\" for \"twtr\"\n":                                    {"nonsense"},
+		"unknown command \"mirgate\" for \"twtr\"; did you mean migrate?\n":              {"mirgate"},
+		"settings file typo.yaml: there is no setting \"stoer\"; did you mean store?\n":  {"config", "--config", "typo.yaml"},
 		"settings file broken.yaml: ":                                                    {"config", "--config", "broken.yaml"},
 		"settings file: open none.yaml: no such file or directory":                       {"config", "--config", "none.yaml"},
 		"ratelimit.logins must be a whole number of at least 0, not \"many\"":            {"config", "--ratelimit-logins", "many"},
@@ -111,7 +117,6 @@ func TestAWrongSettingOrArgumentIsOneLineAndExitCode2(t *testing.T) {
 		"invalid argument \"likes\" for \"twtr worker\"; usage: twtr worker DOMAIN|all [flags]":    {"worker", "likes"},
 		"name either a tweet or a user; usage: twtr audit TWEET-ID | --user USER [flags]":          {"audit"},
 		"\"x\" is not the ID of a tweet":                                                           {"audit", "x"},
-		"store must be sqlite or cassandra, not \"\"":                                              {"config", "--store", "", "--log-level", "loud"}, // the first of several
 	} {
 		code, _, stderr := twtr(t, args...)
 		requireLine(t, stderr, "twtr: "+want)
@@ -127,9 +132,13 @@ func TestAnEnvironmentVariableThatIsNoSettingIsRefused(t *testing.T) {
 	code, _, stderr := twtr(t, "config")
 	require.Equal(t, 0, code, stderr)
 	t.Setenv("TWTR_FEED_MAX_ITEM", "2000")
-	code, _, stderr = twtr(t, "config")
-	require.Equal(t, 2, code)
-	require.Equal(t, "twtr: environment variable TWTR_FEED_MAX_ITEM: there is no such setting; `twtr help` lists them\n", stderr)
+	t.Setenv("TWTR_WORKERS", "2")
+	for _, command := range []string{"config", "migrate"} {
+		code, _, stderr = twtr(t, command)
+		require.Equal(t, 2, code)
+		require.Equal(t, "twtr: environment variable TWTR_FEED_MAX_ITEM: there is no such setting; did you mean TWTR_FEED_MAX_ITEMS?\n"+
+			"twtr: environment variable TWTR_WORKERS: there is no such setting; `twtr help settings` lists all\n", stderr)
+	}
 	code, _, _ = twtr(t, "version")
 	require.Equal(t, 0, code)
 }
@@ -178,22 +187,22 @@ func TestTheWorkerControllersNamesOfASettingGiveWayToOurs(t *testing.T) {
 	t.Setenv("TWTR_WORKER_BUILD_ID", "v2")
 	_, stdout, _ := twtr(t, "config")
 	require.Contains(t, stdout, "worker.deployment_name: \"prod/twtr-feeds\" # TEMPORAL_DEPLOYMENT_NAME\nworker.build_id: \"v2\" # TWTR_WORKER_BUILD_ID\n")
-	_, stdout, _ = twtr(t, "help")
-	require.Contains(t, stdout, "[TWTR_WORKER_DEPLOYMENT_NAME, TEMPORAL_DEPLOYMENT_NAME]")
+	_, stdout, _ = twtr(t, "help", "worker")
+	require.Contains(t, stdout, "--worker-deployment-name, TWTR_WORKER_DEPLOYMENT_NAME, TEMPORAL_DEPLOYMENT_NAME\n")
 }
 
-func TestVersionIsPrinted(t *testing.T) {
+func TestVersionNamesTheVersionTheCommitAndTheGoRelease(t *testing.T) {
 	for _, arg := range []string{"version", "--version"} {
 		code, stdout, _ := twtr(t, arg)
 		require.Equal(t, 0, code)
-		require.Equal(t, "v1.2.3\n", stdout)
+		require.Regexp(t, `^twtr v1\.2\.3, commit (unknown|[0-9a-f]{40}(, modified)?), `+runtime.Version()+" "+runtime.GOOS+"/"+runtime.GOARCH+"\n$", stdout)
 	}
 }
 
 func TestTheBinaryTheChartAndTheAPIHaveTheSameVersion(t *testing.T) {
 	var stdout bytes.Buffer
 	require.Equal(t, 0, cmd.Main([]string{"version"}, "", &stdout, io.Discard))
-	require.Regexp(t, "^v"+regexp.QuoteMeta(root.Version)+"(-devel)?\n$", stdout.String())
+	require.Regexp(t, "^twtr v"+regexp.QuoteMeta(root.Version)+"(-devel)?, commit ", stdout.String())
 	chart, err := os.ReadFile("../helm/Chart.yaml")
 	require.NoError(t, err)
 	require.Contains(t, string(chart), "\nversion: "+root.Version+"\n")
@@ -201,15 +210,94 @@ func TestTheBinaryTheChartAndTheAPIHaveTheSameVersion(t *testing.T) {
 	require.Contains(t, api.OpenAPI, "\n  version: "+root.Version+"\n")
 }
 
-func TestConfigShowsWhereTemporalIsWithoutItsKey(t *testing.T) {
+func TestConfigReportsAllThatIsWrong(t *testing.T) {
 	t.Chdir(t.TempDir())
-	t.Setenv("TEMPORAL_ADDRESS", "cloud.example.com:7233")
+	require.NoError(t, os.WriteFile("twtr.yaml", []byte("stoer: cassandra\nlog.levle: debug\nfeed.max_items: 99\n"), 0o600))
+	t.Setenv("TWTR_HTTP_ADRESS", ":1")
+	t.Setenv("TWTR_SEAL_KEY", "short")
+	t.Setenv("TEMPORAL_ADDRESS", "temporal")
+	code, stdout, stderr := twtr(t, "config", "--log-level", "loud")
+	require.Equal(t, 2, code)
+	require.Equal(t, []string{
+		`twtr: environment variable TWTR_HTTP_ADRESS: there is no such setting; did you mean TWTR_HTTP_ADDR?`,
+		`twtr: settings file twtr.yaml: there is no setting "log.levle"; did you mean log.level?`,
+		`twtr: settings file twtr.yaml: there is no setting "stoer"; did you mean store?`,
+		`twtr: seal.key must be of keys with at least 32 bytes each, not 5`,
+		`twtr: feed.max_items must be a whole number of at least 100, not "99"`,
+		`twtr: log.level must be debug, info, warn or error, not "loud"`,
+		`twtr: the address of Temporal (TEMPORAL_ADDRESS) must be host:port, not "temporal"`,
+	}, strings.Split(strings.TrimSpace(stderr), "\n"))
+	require.Contains(t, stdout, `log.level: "loud" # --log-level`, "and prints what is in force")
+	require.NotContains(t, stdout+stderr, "short")
+}
+
+func TestConfigShowsWhereTemporalIsAndWhoSaysSo(t *testing.T) {
+	t.Chdir(t.TempDir())
+	temporal := func() []string {
+		t.Helper()
+		code, stdout, stderr := twtr(t, "config")
+		require.Equal(t, 0, code, stderr)
+		require.NotContains(t, stdout, secret)
+		_, lines, found := strings.Cut(stdout, "\n# Temporal: the TEMPORAL_* variables, or a profile of temporal.toml\n")
+		require.True(t, found, stdout)
+		return strings.Split(strings.TrimSpace(lines), "\n")
+	}
+	t.Setenv("TEMPORAL_CONFIG_FILE", "none.toml")
+	require.Equal(t, []string{`# address: "localhost:7233" # default`, `# namespace: "default" # default`, `# api_key: "" # default`,
+		`# tls: "false" # default`}, temporal())
 	t.Setenv("TEMPORAL_NAMESPACE", "ours")
 	t.Setenv("TEMPORAL_API_KEY", secret)
-	code, stdout, stderr := twtr(t, "config")
-	require.Equal(t, 0, code, stderr)
-	require.Contains(t, stdout, `address "cloud.example.com:7233", namespace "ours", TLS, API key ******`)
-	require.NotContains(t, stdout, secret)
+	t.Setenv("TEMPORAL_GRPC_META_X_TENANT", secret)
+	require.Equal(t, []string{`# address: "localhost:7233" # default`, `# namespace: "ours" # TEMPORAL_NAMESPACE`,
+		`# api_key: "******" # TEMPORAL_API_KEY`, `# tls: "true" # api_key`, `# grpc_meta.x-tenant: "******" # TEMPORAL_GRPC_META_X_TENANT`}, temporal())
+
+	require.NoError(t, os.WriteFile("temporal.toml", []byte("[profile.prod]\naddress = \"cloud.example.com:7233\"\nnamespace = \"theirs\"\n"+
+		"[profile.prod.tls]\nserver_name = \"temporal.example.com\"\n[profile.prod.grpc_meta]\ntoken = \""+secret+"\"\n"), 0o600))
+	t.Setenv("TEMPORAL_CONFIG_FILE", "temporal.toml")
+	t.Setenv("TEMPORAL_PROFILE", "prod")
+	require.Equal(t, []string{`# address: "cloud.example.com:7233" # temporal.toml, profile prod`, `# namespace: "ours" # TEMPORAL_NAMESPACE`,
+		`# api_key: "******" # TEMPORAL_API_KEY`, `# tls: "true" # temporal.toml, profile prod`,
+		`# tls.server_name: "temporal.example.com" # temporal.toml, profile prod`,
+		`# grpc_meta.token: "******" # temporal.toml, profile prod`, `# grpc_meta.x-tenant: "******" # TEMPORAL_GRPC_META_X_TENANT`}, temporal())
+}
+
+func TestHelpShowsTheFlagsOfACommandAndOnlyTheSettingsThatItReads(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, all, _ := twtr(t, "help", "settings")
+	listed := 0
+	for key, variable := range cmd.EnvironmentVariables() {
+		require.Contains(t, all, variable, key)
+		listed++
+	}
+	require.Equal(t, listed, strings.Count(all, "\n    --")+strings.Count(all, "\n    TWTR_"))
+	for command, want := range map[string][]string{
+		"audit":       {"store", "sqlite", "cassandra", "temporal"},
+		"api":         {"store", "sqlite", "cassandra", "http", "ops", "auth", "seal", "temporal", "ratelimit", "log"},
+		"worker":      {"store", "sqlite", "cassandra", "seal", "temporal", "feed", "users", "worker", "log"},
+		"replay":      {"temporal"},
+		"healthcheck": {"http", "ops"},
+		"version":     nil,
+	} {
+		_, help, _ := twtr(t, "help", command)
+		own, settings, _ := strings.Cut(help, "\nSettings:\n")
+		require.Contains(t, own, "--help")
+		require.NotContains(t, own, "TWTR_")
+		var prefixes []string
+		for _, match := range regexp.MustCompile(`(?m)^  ([a-z]+)$`).FindAllStringSubmatch(settings, -1) {
+			prefixes = append(prefixes, match[1])
+		}
+		require.Equal(t, want, prefixes, command)
+	}
+	_, help, _ := twtr(t, "help", "audit")
+	require.Contains(t, help, "\nFlags:\n  -h, --help               help for audit\n      --repair ")
+	_, help, _ = twtr(t, "help")
+	for _, line := range []string{"Processes:", "Set-up:", "Operation:"} {
+		require.Contains(t, help, "\n"+line+"\n")
+	}
+	require.NotContains(t, help, "TWTR_")
+	code, stdout, _ := twtr(t, "migrate", "--ratelimit-logins", "7")
+	require.Equal(t, 0, code, "other settings are accepted, so that commands can share flags")
+	require.Equal(t, "the schema of store sqlite is up to date\n", stdout)
 }
 
 func TestHealthcheckAsksTheOpsPortOrElseTheAPIsOrTheAddressThatItIsGiven(t *testing.T) {

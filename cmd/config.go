@@ -84,40 +84,47 @@ const minNameHold = time.Minute
 // minSecret is the length of the shortest secret that encrypts, in bytes: as many as a key of the ciphers has.
 const minSecret = 32
 
-// Parse checks all settings and returns them typed. Those that are required must be set. Of several wrong settings it
-// reports the first one of the list.
+// Parse checks all settings and returns them typed. Those that are required must be set. It reports all that are wrong, in the order
+// of the list.
 func (s *Settings) Parse(required ...string) (Config, error) {
 	c := Config{}
 	c.Workers.settings = s
+	var wrong []error
 	for _, row := range settings {
 		value := s.get(row.key)
 		if value == "" && slices.Contains(required, row.key) {
-			return Config{}, usageError{fmt.Errorf("%s is not set (%s): %s", row.key, row.env(), row.help)}
-		}
-		if err := row.parse(&c, value); err != nil {
-			return Config{}, usageError{fmt.Errorf("%s %w", row.key, err)}
+			wrong = append(wrong, fmt.Errorf("%s is not set (%s): %s", row.key, row.env(), row.help))
+		} else if err := row.parse(&c, value); err != nil {
+			wrong = append(wrong, fmt.Errorf("%s %w", row.key, err))
 		}
 	}
-	if err := c.check(); err != nil {
-		return Config{}, usageError{err}
+	if len(wrong) == 0 {
+		wrong = c.check()
+	}
+	if len(wrong) > 0 {
+		return Config{}, usageError{errors.Join(wrong...)}
 	}
 	return c, nil
 }
 
 // check looks at settings that depend on each other.
-func (c *Config) check() error {
+func (c *Config) check() (wrong []error) {
 	tls, version := c.Store.Cassandra.TLS, c.Workers.Options.Version
-	switch {
-	case (tls.CertFile == "") != (tls.KeyFile == ""):
-		return errors.New("cassandra.tls_cert and cassandra.tls_key must be set together, or neither")
-	case !tls.Enabled && (tls.CAFile != "" || tls.CertFile != ""):
-		return errors.New("cassandra.tls_ca, cassandra.tls_cert and cassandra.tls_key need cassandra.tls to be true")
-	case (version.DeploymentName == "") != (version.BuildID == ""):
-		return errors.New("worker.deployment_name and worker.build_id must be set together, or neither")
-	case c.Codec.Token == "" && !loopback(c.Codec.Addr):
-		return errors.New("codec.addr is an address that other machines may reach: set codec.token, too")
+	for _, rule := range []struct {
+		broken bool
+		says   string
+	}{
+		{(tls.CertFile == "") != (tls.KeyFile == ""), "cassandra.tls_cert and cassandra.tls_key must be set together, or neither"},
+		{!tls.Enabled && (tls.CAFile != "" || tls.CertFile != ""),
+			"cassandra.tls_ca, cassandra.tls_cert and cassandra.tls_key need cassandra.tls to be true"},
+		{(version.DeploymentName == "") != (version.BuildID == ""), "worker.deployment_name and worker.build_id must be set together, or neither"},
+		{c.Codec.Token == "" && !loopback(c.Codec.Addr), "codec.addr is an address that other machines may reach: set codec.token, too"},
+	} {
+		if rule.broken {
+			wrong = append(wrong, errors.New(rule.says))
+		}
 	}
-	return nil
+	return wrong
 }
 
 // parser writes a setting into the configuration. Its error continues a sentence that begins with the setting's key.

@@ -75,7 +75,7 @@ creates it. Tweets are not delivered: twtr rebuild-feed USER fills a feed.`,
 	flags.IntVar(&g.tweets, "tweets", 0, "number of tweets, by all users in turn")
 	flags.IntVar(&g.followers, "followers", 0, "number of followers of one user")
 	flags.StringVar(&g.of, "of", "", "existing user to give followers to")
-	return command
+	return reads(command, storeSettings...)
 }
 
 func (g *generation) validate() error {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,7 +29,7 @@ import (
 )
 
 func replayCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	return reads(&cobra.Command{
 		Use:   "replay FILE...|-",
 		Short: "Replay saved workflow histories with this build's workflows; exits 0 if all are deterministic",
 		Long: `Replay saved workflow histories with this build's workflows, and print for each whether it is deterministic and, if not,
@@ -79,20 +80,29 @@ Encrypted ones need the setting temporal.codec_keys. It exits 0 if all are deter
 			}
 			return nil
 		},
-	}
+	}, "temporal")
 }
 
 // events are a workflow's history, or its beginning.
 type events []*history.HistoryEvent
 
-// String names the workflow, in one line.
+// String names the workflow and its run, in one line.
 func (h events) String() string {
 	started := h[0].GetWorkflowExecutionStartedEventAttributes()
-	what := fmt.Sprintf("%s, %d events", started.GetWorkflowType().GetName(), len(h))
+	what := fmt.Sprintf("%s, run %s, %d events", started.GetWorkflowType().GetName(), h.runID(), len(h))
 	if id := started.GetWorkflowId(); id != "" { // servers before 1.18 did not write it
 		return fmt.Sprintf("%s (%s)", id, what)
 	}
 	return what
+}
+
+// runID is the run whose history it is. One that a reset has made begins with the events of the run that was reset.
+func (h events) runID() string {
+	id := h[0].GetWorkflowExecutionStartedEventAttributes().GetOriginalExecutionRunId()
+	for _, e := range h {
+		id = cmp.Or(e.GetWorkflowTaskFailedEventAttributes().GetNewRunId(), id)
+	}
+	return id
 }
 
 // readHistories reads all histories of a file; with an error it returns those before it.

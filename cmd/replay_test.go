@@ -21,7 +21,7 @@ func requireDeterministic(t *testing.T, file string) string {
 	t.Helper()
 	code, stdout, stderr := twtr(t, "replay", file)
 	require.Equal(t, 0, code, stdout+stderr)
-	match := regexp.MustCompile(`^` + regexp.QuoteMeta(file) + `: (\S+ \([A-Za-z]+, \d+ events\)|[A-Za-z]+, \d+ events): deterministic\n$`).FindStringSubmatch(stdout)
+	match := regexp.MustCompile(`^` + regexp.QuoteMeta(file) + `: (\S+ \([A-Za-z]+, run [0-9a-f-]{36}, \d+ events\)|[A-Za-z]+, run [0-9a-f-]{36}, \d+ events): deterministic\n$`).FindStringSubmatch(stdout)
 	require.NotNil(t, match, stdout)
 	return match[1]
 }
@@ -31,7 +31,7 @@ const postTweet = "../workflows/testdata/post-tweet.json"
 
 func TestReplayTakesTheHistoriesOfEachTool(t *testing.T) {
 	name := requireDeterministic(t, postTweet)
-	require.Regexp(t, `^post-tweet/[0-9a-f-]{36} \(PostTweet, \d+ events\)$`, name)
+	require.Regexp(t, `^post-tweet/[0-9a-f-]{36} \(PostTweet, run [0-9a-f-]{36}, \d+ events\)$`, name)
 	require.Equal(t, name, requireDeterministic(t, write(t, strings.TrimSpace(read(t, postTweet)))))
 	// tctl is older than some fields.
 	tctl := write(t, asTctl(edit(t, read(t, postTweet), func(events []event) []event {
@@ -48,7 +48,8 @@ func TestReplayTakesTheHistoriesOfEachTool(t *testing.T) {
 }
 
 func TestReplayTakesARunAfterAReset(t *testing.T) {
-	requireDeterministic(t, write(t, edit(t, read(t, postTweet), func(events []event) []event {
+	const run = "0a0a0a0a-0000-7000-8000-000000000000"
+	name := requireDeterministic(t, write(t, edit(t, read(t, postTweet), func(events []event) []event {
 		// As the server writes it: the first task fails, by the reset, and is scheduled again.
 		const more = 3
 		later := events[3:]
@@ -62,13 +63,14 @@ func TestReplayTakesARunAfterAReset(t *testing.T) {
 		}
 		attributes(later[0])["scheduledEventId"], attributes(later[0])["startedEventId"] = "5", "6"
 		reset := event{"eventId": "4", "eventType": "EVENT_TYPE_WORKFLOW_TASK_FAILED", "workflowTaskFailedEventAttributes": map[string]any{
-			"scheduledEventId": "2", "startedEventId": "3", "cause": "WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW",
+			"scheduledEventId": "2", "startedEventId": "3", "cause": "WORKFLOW_TASK_FAILED_CAUSE_RESET_WORKFLOW", "newRunId": run,
 		}}
 		scheduled, started := maps.Clone(events[1]), event{"eventId": "6", "eventType": "EVENT_TYPE_WORKFLOW_TASK_STARTED",
 			"workflowTaskStartedEventAttributes": map[string]any{"scheduledEventId": "5"}}
 		scheduled["eventId"] = "5"
 		return append(append(events[:3:3], reset, scheduled, started), later...)
 	})))
+	require.Contains(t, name, "(PostTweet, run "+run+", ", "not that of the run that was reset")
 }
 
 // plus adds to a number that is written as text.
@@ -115,7 +117,7 @@ func TestReplayPrintsTheErrorOfAHistoryThatThisBuildDoesNotMake(t *testing.T) {
 				require.Equal(t, "twtr: 1 of 2 histories failed\n", stderr)
 				first, second, _ := strings.Cut(stdout, "\n")
 				id, _, _ := strings.Cut(name, " ")
-				require.True(t, strings.HasPrefix(first, bad+": "+id+" (PostTweet, "), first)
+				require.True(t, strings.HasPrefix(first, bad+": "+id+" (PostTweet, run "), first)
 				require.Contains(t, first, " events): failed: ")
 				require.Equal(t, good+": "+name+": deterministic\n", second)
 			}

@@ -53,8 +53,8 @@ schedule that was paused stays paused. An empty time deletes the schedule.`,
 	}
 	apply.Flags().StringVar(&all[0].cron, "audit", "0 3 * * *", "when to audit and repair a sample of the last day's deliveries, as a cron line in UTC; empty: never")
 	apply.Flags().StringVar(&all[1].cron, "recount", "30 3 * * *", "when to correct follower counts that have drifted, likewise")
-	command.AddCommand(apply)
-	return command
+	command.AddCommand(reads(apply, workflowSettings...))
+	return reads(command)
 }
 
 // schedule is a workflow that Temporal starts at certain times. Its ID is that of the workflow.
@@ -92,7 +92,7 @@ func (s schedule) change(ctx context.Context, schedules client.ScheduleClient, o
 	}
 	spec := client.ScheduleSpec{CronExpressions: []string{s.cron}}
 	action := &client.ScheduleWorkflowAction{ID: options.ID, TaskQueue: options.TaskQueue, Workflow: s.workflow, Args: []any{s.in},
-		WorkflowTaskTimeout: options.WorkflowTaskTimeout, StaticSummary: options.StaticSummary}
+		WorkflowTaskTimeout: options.WorkflowTaskTimeout, StaticSummary: options.StaticSummary, StaticDetails: options.StaticDetails}
 	_, err := schedules.Create(ctx, client.ScheduleOptions{ID: options.ID, Spec: spec, Action: action,
 		Overlap: enums.SCHEDULE_OVERLAP_POLICY_SKIP, CatchupWindow: catchup})
 	if !errors.Is(err, temporal.ErrScheduleAlreadyRunning) {

@@ -2,6 +2,7 @@ package cmd
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,6 +13,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/spf13/viper"
 )
@@ -109,38 +111,27 @@ func NewSettings(flags *pflag.FlagSet) *Settings {
 	flags.String("config", "", "settings file (default ./twtr.yaml, if it exists)")
 	for _, s := range settings {
 		if !s.secret {
-			flags.String(s.flag(), s.def, s.usage())
+			flags.String(s.flag(), s.def, s.help)
 		}
 	}
 	return newSettings(flags, map[string]string{})
 }
 
-func (s setting) usage() string { return s.help + " [" + strings.Join(s.envs(), ", ") + "]" }
-
-// secretsUsage lists the settings that are not among the flags, for the help of a command.
-func secretsUsage() string {
-	var text strings.Builder
-	text.WriteString("\nSecrets, which are no flags:\n")
-	for _, s := range settings {
-		if s.secret {
-			fmt.Fprintf(&text, "  %s: %s\n", s.key, s.usage())
-		}
-	}
-	return text.String()
-}
-
-// flagError says of a secret that is given as a flag where it belongs.
-func flagError(err error) error {
+// flagError says of a secret that is given as a flag where it belongs, and of an unknown flag which one is meant.
+func flagError(c *cobra.Command, err error) error {
 	unknown, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
 		return err
 	}
+	name := unknown.GetSpecifiedName()
 	for _, s := range settings {
-		if s.secret && s.flag() == unknown.GetSpecifiedName() {
-			return fmt.Errorf("--%s: every user of the machine can list the flags of a process; set %s, or %s in the settings file", s.flag(), s.env(), s.key)
+		if s.secret && s.flag() == name {
+			return fmt.Errorf("--%s: every user of the machine can list the flags of a process; set %s, or %s in the settings file", name, s.env(), s.key)
 		}
 	}
-	return err
+	var known []string
+	c.Flags().VisitAll(func(flag *pflag.Flag) { known = append(known, "--"+flag.Name) }) // also those of its parents
+	return fmt.Errorf("%w%s", err, didYouMean("--"+name, known))
 }
 
 func newSettings(flags *pflag.FlagSet, defaults map[string]string) *Settings {
@@ -162,25 +153,44 @@ func newSettings(flags *pflag.FlagSet, defaults map[string]string) *Settings {
 func (s *Settings) SetDefault(key, value string) {
 	s.defaults[key] = value
 	s.viper.SetDefault(key, value)
-}
-
-// Read reads the settings file, if there is one, and refuses names in it, and in the environment, that are no settings.
-func (s *Settings) Read() error {
-	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
-		name, _, _ := strings.Cut(variable, "=")
-		if strings.HasPrefix(name, "TWTR_") && !slices.ContainsFunc(settings, func(s setting) bool { return s.env() == name }) && !ignored(name) {
-			return usageError{fmt.Errorf("environment variable %s: there is no such setting; `twtr help` lists them", name)}
+	for _, row := range settings {
+		if flag := s.flags.Lookup(row.flag()); row.key == key && flag != nil {
+			flag.DefValue = value // in the help
 		}
 	}
+}
+
+// Read reads the settings file, if there is one, and refuses all names in it, and in the environment, that are no settings.
+func (s *Settings) Read() error {
+	err := checkEnvironment()
 	file := s.file()
 	if file == "" {
-		return nil
+		return err
 	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		return usageError{fmt.Errorf("settings file: %w", err)}
+	content, readErr := os.ReadFile(file)
+	if readErr != nil {
+		return errors.Join(err, usageError{fmt.Errorf("settings file: %w", readErr)})
 	}
-	return s.readFile(file, content)
+	return errors.Join(err, s.readFile(file, content))
+}
+
+func checkEnvironment() (err error) {
+	var known []string
+	for _, s := range settings {
+		known = append(known, s.env())
+	}
+	for _, variable := range slices.Sorted(slices.Values(os.Environ())) {
+		name, _, _ := strings.Cut(variable, "=")
+		if strings.HasPrefix(name, "TWTR_") && !slices.Contains(known, name) && !ignored(name) {
+			err = errors.Join(err, usageError{fmt.Errorf("environment variable %s: there is no such setting%s", name, hint(name, known))})
+		}
+	}
+	return err
+}
+
+// hint names the setting that is meant or, if none resembles it, how to list all.
+func hint(name string, known []string) string {
+	return cmp.Or(didYouMean(name, known), "; `twtr help settings` lists all")
 }
 
 func (s *Settings) readFile(file string, content []byte) error {
@@ -190,15 +200,17 @@ func (s *Settings) readFile(file string, content []byte) error {
 	if err := s.viper.ReadConfig(bytes.NewReader(content)); err != nil {
 		return usageError{fmt.Errorf("settings file %s: %s", file, oneLine(err))}
 	}
-	keys := s.viper.AllKeys()
-	slices.Sort(keys)
-	for _, key := range keys {
-		known := key == "config" || slices.ContainsFunc(settings, func(s setting) bool { return s.key == key })
-		if !known {
-			return usageError{fmt.Errorf("settings file %s: there is no setting %q", file, key)}
+	known := []string{"config"}
+	for _, s := range settings {
+		known = append(known, s.key)
+	}
+	var err error
+	for _, key := range slices.Sorted(slices.Values(s.viper.AllKeys())) {
+		if !slices.Contains(known, key) {
+			err = errors.Join(err, usageError{fmt.Errorf("settings file %s: there is no setting %q%s", file, key, hint(key, known))})
 		}
 	}
-	return nil
+	return err
 }
 
 // file is the settings file; "" if there is none.

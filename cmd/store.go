@@ -82,7 +82,7 @@ func migrateCommand(s *Settings) *cobra.Command {
 		},
 	}
 	command.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait for a store that is unavailable")
-	return command
+	return reads(command, storeSettings...)
 }
 
 // waitForStore waits until the store is available, whatever its schema; for one attempt if timeout is 0.

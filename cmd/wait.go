@@ -64,7 +64,7 @@ func waitCommand(s *Settings) *cobra.Command {
 	}
 	command.Flags().StringVar(&scope, "for", "all", "what to wait for: all, as a worker needs, or store, as the API needs: the store and its schema")
 	command.Flags().DurationVar(&timeout, "timeout", 5*time.Minute, "when to give up")
-	return command
+	return reads(command, storeSettings...)
 }
 
 // notReady is a dependency that a process can't start without, and why it is not ready.

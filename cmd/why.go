@@ -34,7 +34,7 @@ import (
 )
 
 func whyCommand(s *Settings) *cobra.Command {
-	return &cobra.Command{
+	return reads(&cobra.Command{
 		Use:   "why TWEET-ID|WORKFLOW-ID",
 		Short: "Say why a delivery, or another workflow, is not finished, and what to do about it",
 		Long: `Say why the delivery of a tweet, or another workflow, is not finished, and what to do about it. It asks Temporal about the
@@ -74,7 +74,7 @@ workflow, its running activities and the workers that poll for them, for some 3 
 			e.print(c.OutOrStdout())
 			return nil
 		},
-	}
+	}, "temporal")
 }
 
 // sampleTime is the time between the two looks from which the rate of a delivery follows: three heartbeats.

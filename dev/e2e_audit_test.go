@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
@@ -16,13 +17,18 @@ import (
 
 // twtr runs a command of the binary against the stack, and returns its exit code and what it printed.
 func (s *stack) twtr(args ...string) (code int, output string) {
-	twtr := exec.Command(os.Args[0], append(args, s.args...)...)
-	twtr.Env = append(append(os.Environ(), secretsEnv...), asEnv+"=twtr", "TEMPORAL_ADDRESS="+s.temporal)
+	twtr := s.twtrCommand(args...)
 	said, err := twtr.CombinedOutput()
 	if _, exited := errors.AsType[*exec.ExitError](err); err != nil && !exited {
 		s.t.Fatal(err)
 	}
 	return twtr.ProcessState.ExitCode(), string(said)
+}
+
+func (s *stack) twtrCommand(args ...string) *exec.Cmd {
+	twtr := exec.Command(os.Args[0], append(args, s.args...)...)
+	twtr.Env = append(append(os.Environ(), secretsEnv...), asEnv+"=twtr", "TEMPORAL_ADDRESS="+s.temporal)
+	return twtr
 }
 
 func TestAnAuditFindsWhatADeliveryLostAndRepairsIt(t *testing.T) {
@@ -69,6 +75,23 @@ func TestAnAuditFindsWhatADeliveryLostAndRepairsIt(t *testing.T) {
 		code, output = s.twtr("audit")
 		require.Equal(t, 2, code, output)
 	})
+}
+
+func TestAnAuditSaysAtOnceThatItWaitsForAWorkerAndContinuesWhenThereIsOne(t *testing.T) {
+	s := newStack(t, "sqlite")
+	require.NoError(t, s.store.CreateUser(t.Context(), twtr.User{Username: "ann", PasswordHash: "hash", CreatedAt: time.Now()}))
+	code, output := s.twtr("audit", "--user", "ann", "--timeout", "2s")
+	require.Equal(t, 1, code, output)
+	require.Contains(t, output, "gave up after 2s")
+	command := s.twtrCommand("rebuild-feed", "ann")
+	said := &buffer{}
+	command.Stdout, command.Stderr = said, said
+	require.NoError(t, command.Start())
+	waiting := "started workflow rebuild-feed/ann\nwaiting for a worker of task queue feeds, which none has polled for 65 s: start `twtr worker feeds`\n"
+	s.eventually("it says so", func() bool { return said.String() == waiting })
+	s.work("feeds")
+	require.NoError(t, command.Wait())
+	require.Equal(t, waiting+"checked 0 followed users: 0 missing, 0 extra\n", said.String())
 }
 
 func TestAFeedIsRebuiltFromWhatItsReaderFollows(t *testing.T) {

@@ -56,6 +56,10 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&a.temporal, "temporal-addr", "127.0.0.1:7233", "address of the Temporal server")
 	flags.StringVar(&a.ui, "temporal-ui-addr", "127.0.0.1:8233", "address of the Temporal Web UI")
 	settings := cmd.NewSettings(root.Flags())
+	settings.SetDefault("http.addr", "127.0.0.1:3002") // no other machine has to reach an API without rate limits
+	for _, limit := range []string{"signups", "logins", "tweets", "follows", "reads"} {
+		settings.SetDefault("ratelimit."+limit, "0")
+	}
 	root.RunE = func(c *cobra.Command, _ []string) error {
 		if err := settings.Read(); err != nil {
 			return err
@@ -142,10 +146,6 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 			return err
 		}
 		settings.SetDefault(key, prefix+value)
-	}
-	settings.SetDefault("http.addr", "localhost:3002") // not for other machines: there is no rate limit
-	for _, key := range []string{"ratelimit.signups", "ratelimit.logins", "ratelimit.tweets", "ratelimit.follows", "ratelimit.reads"} {
-		settings.SetDefault(key, "0")
 	}
 	config, err := settings.Parse("http.addr")
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/json"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -170,7 +171,7 @@ func build(t *testing.T, arch string) string {
 	// With low priority: the end-to-end tests, which run concurrently, depend on time.
 	sh := exec.CommandContext(t.Context(), "nice", "sh", "-ec", strings.Replace(command, "/out/twtr", file, 1))
 	sh.Dir = buildContext(t)
-	sh.Env = append(append(os.Environ(), "GOFLAGS=", "TARGETOS=linux", "TARGETARCH="+arch, "VERSION=v1.2.3"), strings.Fields(of(all, "ENV")[0])...)
+	sh.Env = append(append(os.Environ(), "GOFLAGS=", "TARGETOS=linux", "TARGETARCH="+arch, "VERSION=v1.2.3", "REVISION=4b825dc"), strings.Fields(of(all, "ENV")[0])...)
 	out, err := sh.CombinedOutput()
 	require.NoError(t, err, string(out))
 	return file
@@ -191,7 +192,7 @@ func TestTheImagesBinaryIsStaticAndTheSameEachTime(t *testing.T) {
 			if arch == runtime.GOARCH {
 				version, err := exec.CommandContext(t.Context(), file, "version").Output()
 				require.NoError(t, err)
-				require.Equal(t, "v1.2.3\n", string(version))
+				require.Equal(t, fmt.Sprintf("twtr v1.2.3, commit 4b825dc, %s linux/%s\n", runtime.Version(), arch), string(version))
 			}
 		})
 	}

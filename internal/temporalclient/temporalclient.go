@@ -158,18 +158,6 @@ func Reach(ctx context.Context, options client.Options) error {
 	return nil
 }
 
-// Describe says where the options connect to, without secrets.
-func Describe(options client.Options) string {
-	tls, key := "no TLS", ""
-	if options.ConnectionOptions.TLS != nil || options.Credentials != nil { // an API key turns TLS on
-		tls = "TLS"
-	}
-	if options.Credentials != nil {
-		key = ", API key ******"
-	}
-	return fmt.Sprintf("address %q, namespace %q, %s%s", Address(options), namespace(options), tls, key)
-}
-
 func dial(ctx context.Context, options client.Options) (client.Client, error) {
 	c, err := client.DialContext(ctx, options)
 	if err != nil {
