@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"go.temporal.io/api/serviceerror"
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/converter"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/workflows"
@@ -74,9 +73,8 @@ func (a *API) countFollowers(ctx context.Context, username string) (n int64, err
 	return int64(twtr.CountOf(counts)), err
 }
 
-// deliveredSoFar asks Temporal how many feed items a running delivery has written: those of its completed steps, which are in
-// a search attribute if there are several steps, and those in the latest heartbeats of the running ones. It is 0 for a
-// delivery that Temporal does not know.
+// deliveredSoFar asks Temporal how many feed items a running delivery has written. It is 0 for a delivery that Temporal does not
+// know.
 func deliveredSoFar(ctx context.Context, c client.Client, tweetID uuid.UUID) (int64, error) {
 	d, err := c.DescribeWorkflowExecution(ctx, workflows.PostTweetID(tweetID), "")
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
@@ -85,15 +83,5 @@ func deliveredSoFar(ctx context.Context, c client.Client, tweetID uuid.UUID) (in
 	if err != nil {
 		return 0, temporalError("Temporal", err)
 	}
-	var delivered int64
-	if p, ok := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[workflows.Delivered.GetName()]; ok {
-		if err := converter.GetDefaultDataConverter().FromPayload(p, &delivered); err != nil {
-			return 0, err
-		}
-	}
-	steps, err := workflows.RunningSteps(d)
-	for _, step := range steps {
-		delivered += step.Done
-	}
-	return delivered, err
+	return workflows.DeliveredSoFar(d)
 }

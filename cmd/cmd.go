@@ -114,7 +114,7 @@ twtr help COMMAND explains a command, and twtr help settings lists all settings.
 	root.AddGroup(groups...)
 	root.AddCommand(inGroup(processes, apiCommand(s), workerCommand(s), codecServerCommand(s))...)
 	root.AddCommand(inGroup(setup, configCommand(s), migrateCommand(s), waitCommand(s), healthcheckCommand(s), generateCommand(s))...)
-	root.AddCommand(inGroup(operations, whyCommand(s), auditCommand(s), auditUserCommand(s), rebuildFeedCommand(s), schedulesCommand(s), replayCommand(s))...)
+	root.AddCommand(inGroup(operations, topCommand(s), whyCommand(s), auditCommand(s), auditUserCommand(s), rebuildFeedCommand(s), schedulesCommand(s), replayCommand(s))...)
 	root.AddCommand(reads(versionCommand(version)), settingsTopic())
 	return reads(root)
 }

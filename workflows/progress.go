@@ -218,3 +218,18 @@ func message(err error) string {
 	}
 	return strings.ToValidUTF8(text[:min(len(text), maxError)], "")
 }
+
+// DeliveredSoFar is how many feed items a running delivery has written: those of its completed steps, which are in a search
+// attribute if there are several steps, and those in the latest heartbeats of the running ones.
+func DeliveredSoFar(d *workflowservice.DescribeWorkflowExecutionResponse) (delivered int64, err error) {
+	if p, ok := d.GetWorkflowExecutionInfo().GetSearchAttributes().GetIndexedFields()[Delivered.GetName()]; ok {
+		if err := converter.GetDefaultDataConverter().FromPayload(p, &delivered); err != nil {
+			return 0, err
+		}
+	}
+	steps, err := RunningSteps(d)
+	for _, step := range steps {
+		delivered += step.Done
+	}
+	return delivered, err
+}

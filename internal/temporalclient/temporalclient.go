@@ -72,7 +72,7 @@ func Dial(ctx context.Context, options client.Options, attributes []temporal.Sea
 	if err != nil {
 		return nil, err
 	}
-	if err := register(ctx, c, namespace(options), attributes); err != nil {
+	if err := register(ctx, c, Namespace(options), attributes); err != nil {
 		c.Close()
 		return nil, err
 	}
@@ -117,7 +117,7 @@ type registration struct {
 func (r *registration) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lazyTimeout)
 	defer cancel()
-	return register(ctx, r.client, namespace(r.options), r.attributes)
+	return register(ctx, r.client, Namespace(r.options), r.attributes)
 }
 
 // retry tries until it succeeds or ctx ends. An error that is not an outage is logged, and tried again, too: somebody may correct
@@ -151,9 +151,9 @@ func Reach(ctx context.Context, options client.Options) error {
 		return err
 	}
 	defer c.Close()
-	_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: namespace(options)})
+	_, err = c.WorkflowService().DescribeNamespace(ctx, &workflowservice.DescribeNamespaceRequest{Namespace: Namespace(options)})
 	if err != nil {
-		return fmt.Errorf("namespace %q (TEMPORAL_NAMESPACE): %w", namespace(options), err)
+		return fmt.Errorf("namespace %q (TEMPORAL_NAMESPACE): %w", Namespace(options), err)
 	}
 	return nil
 }
@@ -185,7 +185,8 @@ func Address(options client.Options) string {
 	return cmp.Or(options.HostPort, client.DefaultHostPort)
 }
 
-func namespace(options client.Options) string {
+// Namespace is the namespace that the options name.
+func Namespace(options client.Options) string {
 	return cmp.Or(options.Namespace, client.DefaultNamespace)
 }
 

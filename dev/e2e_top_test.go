@@ -1,0 +1,106 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
+	"google.golang.org/grpc"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/top"
+	"github.com/twtr-dev/twtr/workers"
+	"github.com/twtr-dev/twtr/workflows"
+)
+
+// collector is one of the stack, and counts its calls to Temporal.
+func (s *stack) collector() (*top.Collector, *atomic.Int64) {
+	calls := &atomic.Int64{}
+	count := func(ctx context.Context, method string, request, reply any, c *grpc.ClientConn, invoke grpc.UnaryInvoker, o ...grpc.CallOption) error {
+		calls.Add(1)
+		return invoke(ctx, method, request, reply, c, o...)
+	}
+	temporal, err := client.Dial(client.Options{HostPort: s.temporal, ConnectionOptions: client.ConnectionOptions{
+		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(count)}}})
+	require.NoError(s.t, err)
+	s.t.Cleanup(temporal.Close)
+	return &top.Collector{Temporal: temporal, Namespace: client.DefaultNamespace, Queues: workers.Domains(),
+		Store: func() (twtr.Store, error) { return s.store, nil }}, calls
+}
+
+func TestTopShowsWhatWaitsWhatFailsAndWhatCompletesAndAsksTemporalLittle(t *testing.T) {
+	s := newStack(t, "sqlite")
+	s.work("users")
+	ann := s.signUp("ann")
+	s.seedFollowers("ann", 300)
+	require.NoError(t, s.store.PutFollowerCount(t.Context(), twtr.FollowerCount{Username: "ann", Count: 300, Version: 1}))
+	id := workflows.PostTweetID(s.tweet(ann, "hello").ID)
+	c, calls := s.collector()
+	var last top.Snapshot
+	shows := func(what string, condition func() bool) {
+		t.Helper()
+		s.eventually(what, func() bool {
+			last = c.Collect(t.Context(), top.Request{Limit: 5})
+			require.Empty(t, last.Problems)
+			return condition()
+		})
+	}
+	feeds := func() top.Queue { return last.Queues[3] }
+
+	shows("that no worker takes the tweet", func() bool {
+		return len(last.Deliveries) == 1 && last.Deliveries[0].State == "waits for worker" && last.Queues[1].Workflows.Backlog == 1
+	})
+	one := last.Deliveries[0]
+	require.Equal(t, top.Delivery{WorkflowID: id, Author: "ann", Total: 300, Age: one.Age, Rate: one.Rate, State: one.State}, one)
+	require.Equal(t, "tweets", last.Queues[1].Name)
+	require.Zero(t, last.Queues[1].Workflows.Pollers)
+
+	// More than one call lists: the one that waits longest is found all the same.
+	const many = 210
+	names := make([]string, many)
+	for i := range names {
+		names[i] = fmt.Sprint("unknown/", i)
+	}
+	s.each(names, func(name string) error {
+		_, err := s.client.ExecuteWorkflow(t.Context(), client.StartWorkflowOptions{ID: name, TaskQueue: "nobody"}, "PostTweet")
+		return err
+	})
+	shows("how many run", func() bool { return last.Running == many+1 })
+	require.Len(t, last.Deliveries, 5)
+	before := calls.Load()
+	shows("the same", func() bool { return true })
+	require.LessOrEqual(t, calls.Load()-before, int64(5+2*len(workers.Domains())+10))
+
+	db, err := sql.Open("sqlite", s.file)
+	require.NoError(t, err)
+	defer db.Close()
+	_, err = db.Exec(`CREATE TRIGGER refuse BEFORE INSERT ON feed_items BEGIN SELECT raise(ABORT, 'all rows are refused'); END`)
+	require.NoError(t, err)
+	s.work("tweets", "feeds")
+	shows("the error of the activity that fails", func() bool { return len(last.Failures) > 0 })
+	failure := last.Failures[0]
+	require.Contains(t, failure.Error, "all rows are refused")
+	require.Greater(t, failure.Attempt, int32(1))
+	require.Equal(t, top.Failure{WorkflowID: id, Activity: "Deliver", Attempt: failure.Attempt, Error: failure.Error}, failure)
+	require.Equal(t, fmt.Sprint("attempt ", failure.Attempt), last.Deliveries[0].State)
+	require.Positive(t, feeds().Activities.Pollers)
+
+	_, err = db.Exec(`DROP TRIGGER refuse`)
+	require.NoError(t, err)
+	shows("what the delivery did", func() bool { return len(last.Completed) > 0 })
+	require.Equal(t, []top.Completed{{Author: "ann", Took: last.Lags[0], Delivered: 300}}, last.Completed)
+	require.Positive(t, last.Rate)
+
+	code, output := s.twtr("top", "--once", "--interval", "200ms")
+	require.Equal(t, 0, code, output)
+	require.Contains(t, output, fmt.Sprintf("Deliveries  %d running", many))
+	require.Regexp(t, `(?m)^ +\S+ ann +300 +0$`, output)
+	code, output = s.twtr("top", "--once", "--sqlite-path", t.TempDir()+"/none.db")
+	require.Equal(t, 0, code, output)
+	require.Regexp(t, `(?m)^! store: there is no store at .*$`, output, "the rest is shown without the store")
+	require.Contains(t, output, fmt.Sprintf("Deliveries  %d running", many))
+}
