@@ -44,11 +44,11 @@ func TestComposeRunsEachProcessOnceWithSettingsThatExist(t *testing.T) {
 		requireCommand(t, s.Command)
 		commands = append(commands, strings.Join(s.Command, " "))
 		for variable := range s.Environment {
-			require.True(t, slices.Contains(slices.Collect(maps.Values(cmd.EnvironmentVariables())), variable) || knownToTemporal(variable),
+			require.True(t, slices.Contains(slices.Collect(maps.Values(cmd.EnvironmentVariables())), variable) || knownToTemporal(variable) || strings.HasPrefix(variable, "OTEL_"),
 				"%s: there is no setting %s", name, variable)
 		}
 	}
-	want := []string{"api", "migrate"}
+	want := []string{"api", "migrate", "schedules apply"}
 	for _, domain := range workers.Domains() {
 		want = append(want, "worker "+domain)
 	}
@@ -115,7 +115,7 @@ func TestComposeTakesItsSecretsOnlyFromTheEnvironment(t *testing.T) {
 			}
 		}
 	}
-	require.Equal(t, 1+len(workers.Domains()), encrypting, "the API and each worker")
+	require.Equal(t, 2+len(workers.Domains()), encrypting, "the API, each worker, and what writes to Temporal besides")
 }
 
 func TestComposePinsItsImagesAndListensOnThisMachineOnly(t *testing.T) {
