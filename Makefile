@@ -100,6 +100,10 @@ docker-build-push: ## build the image for amd64 and arm64 and push it: REGISTRY=
 release-dry-run: ## make everything of a release in dist/ and publish nothing: TAG=v0.1.0, REGISTRY, PLATFORMS
 	@scripts/release.sh --dry-run '$(TAG)'
 
+.PHONY: top-svg
+top-svg: ## record twtr top while tweets are delivered: docs/top.svg
+	@scripts/top-svg.sh
+
 .PHONY: up
 up: ## start everything as containers (docker-compose.yml); creates the secrets in .env
 	@scripts/compose.sh up

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -30,12 +31,14 @@ type Request struct {
 }
 
 // The calls to Temporal for one snapshot are bounded, however many workflows run: some 10 to count and list, two for each task queue,
-// and one for each delivery that is shown.
+// and one for each delivery that is shown. While more than one call lists run, up to 2 × maxProbes more find the oldest.
 const (
 	// MaxDeliveries is how many deliveries a snapshot has at most.
 	MaxDeliveries = 40
 	// listed is how many workflows one call lists.
 	listed = 200
+	// maxProbes bounds the search for the workflows that have run longest.
+	maxProbes = 12
 	// maxOthers is how many running workflows of other types are looked at: those that have run longest.
 	maxOthers = 5
 	// maxCompleted is how many receipts are read.
@@ -47,9 +50,6 @@ const (
 	// pollAge is the age of the last poll from which a worker counts as gone: a poll takes up to a minute.
 	pollAge = 65 * time.Second
 )
-
-// ages are how much longer than the newest workflow others have run that are looked for, if there are more than one call lists.
-var ages = []time.Duration{24 * time.Hour, time.Hour, 10 * time.Minute, time.Minute}
 
 const (
 	running       = " AND ExecutionStatus = 'Running'"
@@ -187,7 +187,7 @@ func (c *Collector) others(ctx context.Context, s *Snapshot, p *problems) (failu
 }
 
 // list returns running workflows, those that have run longest first, and how many there are. If there are more than one call lists,
-// it returns the newest and some of each age: Temporal lists the newest first, and not every visibility store can sort.
+// it returns the oldest, the newest, and some between them.
 func (c *Collector) list(ctx context.Context, query string) (found []*workflowpb.WorkflowExecutionInfo, n int64, err error) {
 	query += running
 	page, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query, PageSize: listed})
@@ -201,15 +201,11 @@ func (c *Collector) list(ctx context.Context, query string) (found []*workflowpb
 			return nil, 0, err
 		}
 		n = total.GetCount()
-		newest := found[0].GetStartTime().AsTime()
-		for _, age := range ages {
-			older, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-				Query: fmt.Sprintf("%s AND StartTime < '%s'", query, newest.Add(-age).Format(time.RFC3339Nano)), PageSize: listed})
-			if err != nil {
-				return nil, 0, err
-			}
-			found = append(found, older.GetExecutions()...)
+		older, err := c.oldest(ctx, query, found)
+		if err != nil {
+			return nil, 0, err
 		}
+		found = append(found, older...)
 	}
 	slices.SortFunc(found, func(a, b *workflowpb.WorkflowExecutionInfo) int {
 		return cmp.Or(a.GetStartTime().AsTime().Compare(b.GetStartTime().AsTime()),
@@ -219,6 +215,38 @@ func (c *Collector) list(ctx context.Context, query string) (found []*workflowpb
 		return a.GetExecution().GetRunId() == b.GetExecution().GetRunId()
 	})
 	return found, n, nil
+}
+
+// oldest returns the workflows that have run longest, given the newest. Temporal lists the newest first, and not every visibility store
+// can sort. So this looks for an age that some have reached, but no more than one call lists: four times the age each time until too
+// few have, and then between the two.
+func (c *Collector) oldest(ctx context.Context, query string, newest []*workflowpb.WorkflowExecutionInfo) (found []*workflowpb.WorkflowExecutionInfo, err error) {
+	zero := newest[0].GetStartTime().AsTime()
+	age := func(of []*workflowpb.WorkflowExecutionInfo) time.Duration {
+		return max(time.Millisecond, zero.Sub(of[len(of)-1].GetStartTime().AsTime()))
+	}
+	reached, missed := age(newest), time.Duration(0) // by more than one call lists, and by none; 0: unknown
+	for range maxProbes {
+		probe := 4 * reached
+		if missed > 0 {
+			probe = time.Duration(math.Sqrt(float64(reached) * float64(missed)))
+		}
+		page, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
+			Query: fmt.Sprintf("%s AND StartTime < '%s'", query, zero.Add(-probe).Format(time.RFC3339Nano)), PageSize: listed})
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, page.GetExecutions()...)
+		switch {
+		case len(page.GetExecutions()) == 0:
+			missed = probe
+		case len(page.GetNextPageToken()) == 0:
+			return found, nil
+		default:
+			reached = max(probe, age(page.GetExecutions()))
+		}
+	}
+	return found, nil
 }
 
 // describe returns the descriptions of those workflows that still run, and nil for the others.
