@@ -89,7 +89,7 @@ func TestADeletedAccountLeavesNothingAndItsNameCanBeTakenAgain(t *testing.T) {
 		if s.engine == "sqlite" { // only Cassandra needs the minute
 			require.NoError(t, s.store.ReleaseUsername(t.Context(), "ann", time.Now()))
 		}
-		s.eventuallyWithin(2*time.Minute, "the name is free", func() bool {
+		s.eventually("the name is free", func() bool {
 			var user struct{ AccessToken string }
 			a := s.call("POST", "/users", "", signUpBody("ann"))
 			if a.Status == 200 {

@@ -491,7 +491,10 @@ func (s *stack) outage() (affected *stack, begin func() (end func())) {
 func (s *stack) completed(id string) bool {
 	s.t.Helper()
 	d, err := s.client.DescribeWorkflowExecution(s.t.Context(), id, "")
-	require.NoError(s.t, err)
+	if err != nil { // also where Temporal is too busy to answer in time
+		s.t.Log(err)
+		return false
+	}
 	status := d.GetWorkflowExecutionInfo().GetStatus()
 	if status == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
 		return false
