@@ -43,8 +43,11 @@ func TestANewPasswordIsTheOnlyOneAndEndsOtherSessions(t *testing.T) {
 		})
 		s.ok("GET", "/users/me", ann, nil, nil)
 
+		_, other = s.logIn("ann", "a correct battery")
 		s.ok("DELETE", "/users/me", ann, nil, nil)
-		s.within5s("the deleted account's access token is refused", func() bool { return s.call("GET", "/feeds/me", ann, nil).Status == 401 })
+		s.within5s("the access tokens of the deleted account are refused", func() bool {
+			return s.call("GET", "/feeds/me", ann, nil).Status == 401 && s.call("GET", "/feeds/me", other["accessToken"], nil).Status == 401
+		})
 	})
 }
 
