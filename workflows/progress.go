@@ -96,7 +96,7 @@ func (f *fanOut) total() int64 {
 // show sets the current details of the workflow. That is no event; the Web UI, or who else asks, queries a worker for them.
 func (f *fanOut) show(ctx workflow.Context) {
 	f.asOf = workflow.Now(ctx)
-	var text strings.Builder
+	text := ""
 	for _, line := range [][2]string{
 		{f.verb, f.amount()},
 		{"rate", f.speed()},
@@ -106,13 +106,13 @@ func (f *fanOut) show(ctx workflow.Context) {
 		{"as of", fmt.Sprintf("%s UTC, %s after the start", f.asOf.UTC().Format(time.DateTime), f.asOf.Sub(f.began).Round(time.Second/10))},
 	} {
 		if line[1] != "" {
-			fmt.Fprintf(&text, "- **%s**: %s\n", line[0], line[1])
+			text += fmt.Sprintf("- **%s**: %s\n", line[0], line[1])
 		}
 	}
 	if f.left > 0 {
-		fmt.Fprintf(&text, "\n[Pending Activities](%s) have what each step has done since, and its last error.\n", pendingActivities(ctx))
+		text += fmt.Sprintf("\n[Pending Activities](%s) have what each step has done since, and its last error.\n", pendingActivities(ctx))
 	}
-	workflow.SetCurrentDetails(ctx, text.String())
+	workflow.SetCurrentDetails(ctx, text)
 }
 
 func (f *fanOut) amount() string {
