@@ -62,7 +62,10 @@ func (e *env) next() {
 	e.TestWorkflowEnvironment = suite.NewTestWorkflowEnvironment()
 	e.SetStartTime(now)
 	e.SetTestTimeout(time.Minute)
-	e.SetWorkerOptions(worker.Options{Interceptors: []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}, &unlimited{}}})
+	e.SetWorkerOptions(worker.Options{
+		Interceptors:             []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}, &unlimited{}},
+		DeadlockDetectionTimeout: time.Minute, // a busy machine may not run a workflow for the default of one second
+	})
 	e.RegisterActivity(activities.NewFeeds(e.store, activities.FeedsConfig{MaxItems: 1000}))
 	e.RegisterActivity(&activities.Followers{Store: e.store, Counts: e})
 	e.RegisterActivity(&activities.Tweets{Store: e.store, Deliveries: e.store, Erasure: e.store, Histories: e.histories, Steps: e})
