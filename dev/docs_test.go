@@ -239,7 +239,7 @@ func (d *docs) givens() map[string]func() {
 	}
 	return map[string]func(){
 		"a delivery without a worker": func() { d.work(false); post() },
-		"a worker that has stopped": func() { deliver(); d.work(false); post() },
+		"a worker that has stopped":   func() { deliver(); d.work(false); post() },
 		"a feed that has lost the tweet": func() {
 			deliver()
 			require.NoError(d.t, d.store.DeleteFeedItems(d.t.Context(), "bob", []uuid.UUID{d.tweet.ID}, d.tweet.at(d.t)))
@@ -280,6 +280,36 @@ func TestEveryCommandOfTheDocumentsWorksOrSaysWhyItIsNotRun(t *testing.T) {
 				t.Parallel()
 				runDocument(t, readBlocks(t, file), bin)
 			})
+		}
+	}
+}
+
+var (
+	link    = regexp.MustCompile(`\]\(([a-zA-Z0-9./-]*)#([a-z0-9-]+)\)`)
+	heading = regexp.MustCompile(`(?m)^#+ (.+)$`)
+	dropped = regexp.MustCompile("[^a-z0-9 -]")
+)
+
+func TestEveryLinkToASectionLeadsToOne(t *testing.T) {
+	for _, pattern := range documents {
+		files, err := filepath.Glob(filepath.Join("..", pattern))
+		require.NoError(t, err)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, match := range link.FindAllSubmatch(source, -1) {
+				to := file
+				if len(match[1]) > 0 {
+					to = filepath.Join(filepath.Dir(file), string(match[1]))
+				}
+				target, err := os.ReadFile(to)
+				require.NoError(t, err, file)
+				var anchors []string
+				for _, h := range heading.FindAllSubmatch(target, -1) {
+					anchors = append(anchors, strings.ReplaceAll(dropped.ReplaceAllString(strings.ToLower(string(h[1])), ""), " ", "-"))
+				}
+				require.Contains(t, anchors, string(match[2]), "%s: %s", file, match[0])
+			}
 		}
 	}
 }
