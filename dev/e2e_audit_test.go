@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -56,6 +58,11 @@ func TestAnAuditFindsWhatADeliveryLostAndRepairsIt(t *testing.T) {
 		audit(0, "0 missing, 0 extra")
 		require.Equal(t, 1200, s.delivered(posted.ID, readers))
 
+		s.nightly(func() {
+			require.NoError(t, s.store.DeleteFeedItems(t.Context(), readers[0], []uuid.UUID{posted.ID}, posted.at(t)))
+		}, "audit-recent", `"missing":1`)
+		require.Equal(t, 1200, s.delivered(posted.ID, readers))
+
 		s.deleteTweet(ann, posted.ID)
 		s.eventually("it is retracted", func() bool { return s.delivery(ann, posted.ID).State == "retracted" })
 		audit(0, "0 missing, 0 extra")
@@ -92,6 +99,34 @@ func TestAnAuditSaysAtOnceThatItWaitsForAWorkerAndContinuesWhenThereIsOne(t *tes
 	s.work("feeds")
 	require.NoError(t, command.Wait())
 	require.Equal(t, waiting+"checked 0 followed users: 0 missing, 0 extra\n", said.String())
+}
+
+// nightly applies the schedules, twice, breaks something, and wants the run that the schedule starts to report it.
+func (s *stack) nightly(breakIt func(), id, report string) {
+	s.t.Helper()
+	for _, says := range []string{"created", "up to date"} {
+		code, output := s.twtr("schedules", "apply")
+		require.Equal(s.t, 0, code, output)
+		require.Contains(s.t, output, "schedule "+id+": "+says)
+	}
+	breakIt()
+	schedule := s.client.ScheduleClient().GetHandle(s.t.Context(), id)
+	require.NoError(s.t, schedule.Trigger(s.t.Context(), client.ScheduleTriggerOptions{}))
+	var run client.ScheduleWorkflowExecution
+	s.eventually("the schedule has started it", func() bool {
+		d, err := schedule.Describe(s.t.Context())
+		require.NoError(s.t, err)
+		if len(d.Info.RecentActions) > 0 {
+			run = *d.Info.RecentActions[0].StartWorkflowResult
+		}
+		return run.WorkflowID != ""
+	})
+	var result json.RawMessage
+	require.NoError(s.t, s.client.GetWorkflow(s.t.Context(), run.WorkflowID, run.FirstExecutionRunID).Get(s.t.Context(), &result))
+	require.Contains(s.t, string(result), report)
+	code, output := s.twtr("schedules", "apply", "--audit", "", "--recount", "no cron line")
+	require.Equal(s.t, 2, code, output)
+	require.Contains(s.t, output, "schedule "+id+": deleted")
 }
 
 func TestAFeedIsRebuiltFromWhatItsReaderFollows(t *testing.T) {

@@ -84,6 +84,13 @@ func TestRecordHistories(t *testing.T) {
 	s.record(dir, "rebuild-feed/bob", "rebuild-feed")
 	s.record(dir, "audit-delivery/"+posted.ID.String(), "audit-delivery")
 
+	for name, in := range map[string]workflows.Input{"audit-recent": workflows.AuditRecentInput{}, "recount-drifted": workflows.RecountDriftedInput{}} {
+		wf := map[string]any{"audit-recent": workflows.AuditRecent, "recount-drifted": workflows.RecountDrifted}[name]
+		_, err := s.client.ExecuteWorkflow(t.Context(), in.StartOptions(), wf, in)
+		require.NoError(t, err)
+		s.record(dir, name, name)
+	}
+
 	s.inOneBucket("ann", twtr.FollowerBucket("eve"), 2500)
 	eve := s.signUp("eve")
 	s.follow(eve, "ann")
