@@ -59,7 +59,7 @@ func TestAnAuditFindsWhatADeliveryLostAndRepairsIt(t *testing.T) {
 		require.Equal(t, 1200, s.delivered(posted.ID, readers))
 
 		s.nightly(func() {
-			require.NoError(t, s.store.DeleteFeedItems(t.Context(), readers[0], []uuid.UUID{posted.ID}, posted.at(t)))
+			require.NoError(t, s.store.DeleteFeedItems(t.Context(), readers[100], []uuid.UUID{posted.ID}, posted.at(t)))
 		}, "audit-recent", `"missing":1`)
 		require.Equal(t, 1200, s.delivered(posted.ID, readers))
 
