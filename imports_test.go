@@ -25,6 +25,7 @@ var mayImport = []struct {
 	{"./activities", []string{
 		".",
 		"go.temporal.io/sdk/activity", "go.temporal.io/sdk/temporal",
+		"go.opentelemetry.io/otel/attribute", "go.opentelemetry.io/otel/metric",
 		"github.com/google/uuid", "golang.org/x/sync/...", "golang.org/x/time/rate",
 	}},
 	{"./workflows", []string{

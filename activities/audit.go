@@ -35,6 +35,17 @@ const auditConcurrency = 16
 // still have it. A feed should have a tweet that is not older than the reader's [twtr.Follow.Since], unless newer tweets already fill
 // the feed. It fails with [twtr.NotFound] if the tweet never existed.
 func (a *Feeds) AuditDelivery(ctx context.Context, in AuditDeliveryInput) (twtr.Audit, error) {
+	report, err := a.auditDelivery(ctx, in)
+	if err == nil {
+		a.config.Metrics.audit(ctx, report)
+		if in.Repair {
+			a.config.Metrics.page(ctx, stepRepair, int(report.Missing+report.Extra), int(report.Failed))
+		}
+	}
+	return report, err
+}
+
+func (a *Feeds) auditDelivery(ctx context.Context, in AuditDeliveryInput) (twtr.Audit, error) {
 	audit, err := a.newDeliveryAudit(ctx, in)
 	if err != nil {
 		return twtr.Audit{}, err
@@ -217,6 +228,17 @@ type RebuildFeedInput struct {
 // but counts as missing only those from Since on: when newer tweets are deleted, older ones become the newest, and nothing else adds
 // them to a feed.
 func (a *Feeds) RebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audit, error) {
+	report, err := a.rebuildFeed(ctx, in)
+	if err == nil {
+		a.config.Metrics.audit(ctx, report)
+		if !in.DryRun {
+			a.config.Metrics.page(ctx, stepRepair, int(report.Missing+report.Extra), int(report.Failed))
+		}
+	}
+	return report, err
+}
+
+func (a *Feeds) rebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audit, error) {
 	r, err := a.newRebuild(ctx, in)
 	if err != nil {
 		return twtr.Audit{}, err

@@ -193,7 +193,7 @@ const (
 // EraseFeeds removes everything of the author from the feeds of their followers, and then the followers, step by step like
 // [Feeds.Deliver].
 func (a *Feeds) EraseFeeds(ctx context.Context, in EraseFeedsInput) (twtr.Progress, error) {
-	w := walk{walker: a.erasing, author: in.Author, budget: in.Budget, window: eraseWindow}
+	w := walk{walker: a.erasing, step: stepErase, author: in.Author, budget: in.Budget, window: eraseWindow}
 	w.act = func(ctx context.Context, followers []string) error {
 		return each(ctx, followers, func(ctx context.Context, follower string) error {
 			if err := a.erasure.EraseFromFeed(ctx, follower, in.Author); err != nil {

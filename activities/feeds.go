@@ -24,6 +24,8 @@ type FeedsConfig struct {
 	// rows, so by default it makes two reads of each row written, and a feed seldom grows beyond its limit by more than a
 	// few times this number.
 	TrimEvery uint32
+	// Metrics may be nil.
+	Metrics *Metrics
 }
 
 const defaultTrimEvery = 512
@@ -49,10 +51,12 @@ func NewFeeds(store twtr.Store, c FeedsConfig) *Feeds {
 	if c.Rate == nil {
 		c.Rate = NewRate(0)
 	}
-	return &Feeds{
+	a := &Feeds{
 		tweets: store, deliveries: store, follows: store, feeds: store, erasure: store, config: c,
-		short: newWalker(store, c.Rate, slots), long: newWalker(store, c.Rate, slots), erasing: newWalker(store, c.Rate, eraseSlots),
+		short: newWalker(store, c, slots), long: newWalker(store, c, slots), erasing: newWalker(store, c, eraseSlots),
 	}
+	c.Metrics.observe(map[string]*walker{"short": a.short, "long": a.long, "erase": a.erasing})
+	return a
 }
 
 func (a *Feeds) walker(budget int64) *walker {
@@ -84,7 +88,7 @@ type DeliverResult struct {
 // which changes nothing. A feed that the store refuses to write is counted, and stops no other.
 func (a *Feeds) Deliver(ctx context.Context, in DeliverInput) (DeliverResult, error) {
 	source := &tweetSource{store: a.tweets, id: in.TweetID}
-	w := walk{walker: a.walker(in.Budget), author: in.Author, budget: in.Budget}
+	w := walk{walker: a.walker(in.Budget), step: stepDeliver, author: in.Author, budget: in.Budget}
 	w.act = func(ctx context.Context, followers []string) error {
 		// Read the tweet after the followers: a user on this page followed before the deletion, if there is one, so the
 		// retraction, which starts after it, visits them too.
@@ -172,7 +176,7 @@ func RetractionTime(now time.Time, id uuid.UUID) time.Time {
 // Retract removes a deleted tweet from the feeds of its author's followers, step by step like [Feeds.Deliver]. Feeds of
 // former followers are swept by [Feeds.Sweep].
 func (a *Feeds) Retract(ctx context.Context, in RetractInput) (twtr.Progress, error) {
-	w := walk{walker: a.walker(in.Budget), author: in.Author, budget: in.Budget}
+	w := walk{walker: a.walker(in.Budget), step: stepRetract, author: in.Author, budget: in.Budget}
 	w.act = func(ctx context.Context, followers []string) error {
 		if err := a.feeds.RetractFeedItem(ctx, in.TweetID, followers, in.At); err != nil {
 			return err
@@ -209,9 +213,12 @@ func (a *Feeds) Backfill(ctx context.Context, in FeedEdgeInput) (time.Time, erro
 	}
 	at := afterAll(in.At, tweets)
 	name := func(t twtr.Tweet) string { return itemName(t.ID, in.Reader) }
-	_, err = accepted(ctx, tweets, name, func(ctx context.Context, tweets []twtr.Tweet) error {
+	refused, err := accepted(ctx, tweets, name, func(ctx context.Context, tweets []twtr.Tweet) error {
 		return a.feeds.PutFeedItems(ctx, in.Reader, tweets, at)
 	})
+	if err == nil {
+		a.config.Metrics.page(ctx, stepBackfill, len(tweets), len(refused))
+	}
 	return at, err
 }
 
@@ -259,9 +266,12 @@ func (a *Feeds) Sweep(ctx context.Context, in FeedEdgeInput) (time.Time, error) 
 	}
 	at := afterAll(in.At, theirs)
 	name := func(id uuid.UUID) string { return itemName(id, in.Reader) }
-	_, err = accepted(ctx, ids(theirs), name, func(ctx context.Context, ids []uuid.UUID) error {
+	refused, err := accepted(ctx, ids(theirs), name, func(ctx context.Context, ids []uuid.UUID) error {
 		return a.feeds.DeleteFeedItems(ctx, in.Reader, ids, at)
 	})
+	if err == nil {
+		a.config.Metrics.page(ctx, stepSweep, len(theirs), len(refused))
+	}
 	return at, err
 }
 

@@ -14,7 +14,8 @@ import (
 type Followers struct {
 	Store FollowerStore
 	// Counts requests the count of a large bucket, which is not counted at each change.
-	Counts CountRequester
+	Counts  CountRequester
+	Metrics *Metrics // may be nil
 }
 
 // FollowerStore keeps the users, who follows whom, and the tweets that new followers find.
@@ -129,6 +130,7 @@ func (a *Followers) Recount(ctx context.Context, b Bucket) error {
 	if err != nil {
 		return err
 	}
+	a.Metrics.recount(ctx)
 	if stored.Count < largeBucket {
 		if err := a.replaceCount(ctx, stored); twtr.ErrorCode(err) != twtr.Conflict {
 			return err
@@ -177,5 +179,9 @@ func (a *Followers) replaceCount(ctx context.Context, stored twtr.FollowerCount)
 		}
 		return err
 	}
-	return a.Store.PutFollowerCount(ctx, c)
+	if err := a.Store.PutFollowerCount(ctx, c); err != nil {
+		return err
+	}
+	a.Metrics.counted(ctx, stored.Count, c.Count)
+	return nil
 }

@@ -13,6 +13,7 @@ type Tweets struct {
 	Erasure    twtr.ErasureStore
 	Histories  Histories
 	Steps      Steps
+	Metrics    *Metrics // may be nil
 }
 
 // StoreTweet makes the tweet durable and visible in its author's list.
@@ -31,5 +32,9 @@ func (a *Tweets) DeleteTweet(ctx context.Context, t twtr.Tweet) error {
 
 // StoreReceipt writes the state of a delivery.
 func (a *Tweets) StoreReceipt(ctx context.Context, r twtr.Receipt) error {
-	return a.Deliveries.PutReceipt(ctx, r)
+	err := a.Deliveries.PutReceipt(ctx, r)
+	if err == nil && r.State == twtr.DeliveryComplete {
+		a.Metrics.complete(ctx, r)
+	}
+	return err
 }

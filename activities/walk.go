@@ -42,16 +42,18 @@ var errStopping = errors.New("this worker is stopping; another one resumes from 
 type walker struct {
 	follows twtr.FollowStore
 	rate    *Rate
+	metrics *Metrics
 	slots   chan struct{}
 }
 
-func newWalker(follows twtr.FollowStore, rate *Rate, slots int) *walker {
-	return &walker{follows: follows, rate: rate, slots: make(chan struct{}, slots)}
+func newWalker(follows twtr.FollowStore, c FeedsConfig, slots int) *walker {
+	return &walker{follows: follows, rate: c.Rate, metrics: c.Metrics, slots: make(chan struct{}, slots)}
 }
 
 // walk is one visit to the followers of an author.
 type walk struct {
 	*walker
+	step   string // what it is, for the metrics
 	author string
 	// budget is the number of followers after which the walk stops; 0: never.
 	budget int64
@@ -221,6 +223,9 @@ func (w *walk) page(ctx context.Context, size *int, read func(ctx context.Contex
 	}
 	for pause := firstPause; ; pause *= 2 {
 		page, err := w.tryPage(ctx, func(ctx context.Context) ([]string, error) { return read(ctx, *size) })
+		if err == nil {
+			w.metrics.page(ctx, w.step, len(page.followers), len(page.refused))
+		}
 		late := errors.Is(err, context.DeadlineExceeded)
 		if !late && twtr.ErrorCode(err) != twtr.Unavailable || ctx.Err() != nil || pause > lastPause {
 			return page, err
@@ -228,6 +233,7 @@ func (w *walk) page(ctx context.Context, size *int, read func(ctx context.Contex
 		if late {
 			*size = max(*size/2, smallestPage)
 		}
+		w.metrics.retry(ctx, w.step)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

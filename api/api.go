@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 	"go.temporal.io/sdk/client"
 
@@ -70,6 +71,7 @@ type API struct {
 	tweets   *rateLimit
 	follows  *rateLimit
 	reads    *rateLimit
+	accepted metric.Int64Counter // tweets
 	now      func() time.Time
 	log      *slog.Logger
 	gin      *gin.Engine
@@ -92,6 +94,10 @@ func New(c Config) (*API, error) {
 	if now == nil {
 		now = time.Now
 	}
+	hasher := newHasher(now)
+	if err := hasher.observe(c.Metrics.Provider); err != nil {
+		return nil, err
+	}
 	tokens := newTokens(c.AuthKeys, now)
 	guard, err := newGuard(c.Store, tokens, now, c.Logger, c.Metrics.Provider)
 	if err != nil {
@@ -103,14 +109,15 @@ func New(c Config) (*API, error) {
 		tokens:   tokens,
 		revoked:  newRevocations(c.Store, now, c.Logger),
 		guard:    guard,
-		hasher:   newHasher(now),
+		hasher:   hasher,
 		sealer:   sealer,
 		cursors:  newCursors(c.SealKeys),
-		signUps:  newRateLimit("signups", c.RateLimits.SignUps),
-		logins:   newRateLimit("logins", c.RateLimits.Logins),
-		tweets:   newRateLimit("tweets", c.RateLimits.Tweets),
-		follows:  newRateLimit("follows", c.RateLimits.Follows),
-		reads:    newRateLimit("reads", c.RateLimits.Reads),
+		signUps:  newRateLimit("signups", c.RateLimits.SignUps, metrics.rejections),
+		logins:   newRateLimit("logins", c.RateLimits.Logins, metrics.rejections),
+		tweets:   newRateLimit("tweets", c.RateLimits.Tweets, metrics.rejections),
+		follows:  newRateLimit("follows", c.RateLimits.Follows, metrics.rejections),
+		accepted: metrics.accepted,
+		reads:    newRateLimit("reads", c.RateLimits.Reads, metrics.rejections),
 		now:      now,
 		log:      c.Logger,
 

@@ -36,7 +36,7 @@ func newAPIWith(t *testing.T, logs io.Writer, c Config) *API {
 }
 
 func newMetrics(t *testing.T) *telemetry.Metrics {
-	metrics, err := telemetry.New()
+	metrics, err := telemetry.New("test")
 	require.NoError(t, err)
 	return metrics
 }
@@ -123,7 +123,7 @@ func TestEachRequestIsLoggedAndProbesAreForDebugging(t *testing.T) {
 		require.Len(t, lines, 1)
 		require.Equal(t, level, lines[0]["level"], path)
 		require.Equal(t, id, lines[0]["request_id"])
-		require.IsType(t, 0.0, lines[0]["duration_ms"])
+		require.IsType(t, 0.0, lines[0]["took_ms"])
 	}
 }
 

@@ -81,7 +81,7 @@ func deliveredSoFar(ctx context.Context, c client.Client, tweetID uuid.UUID) (in
 		return 0, nil
 	}
 	if err != nil {
-		return 0, temporalError("Temporal", err)
+		return 0, temporalError("", err)
 	}
 	return workflows.DeliveredSoFar(d)
 }

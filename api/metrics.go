@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +16,7 @@ import (
 type requestMetrics struct {
 	duration               metric.Float64Histogram
 	requestSize, replySize metric.Int64Histogram
+	accepted, rejections   metric.Int64Counter
 	labels                 sync.Map // requestLabels to metric.MeasurementOption; making one takes longer than recording
 }
 
@@ -35,13 +37,26 @@ func newRequestMetrics(provider metric.MeterProvider) (*requestMetrics, error) {
 		return nil, err
 	}
 	if m.requestSize, err = meter.Int64Histogram("http.server.request.body.size", metric.WithUnit("By"),
-		metric.WithDescription("Size of HTTP server request bodies.")); err != nil {
+		metric.WithDescription("Size of HTTP server request bodies."), sizeBounds); err != nil {
 		return nil, err
 	}
-	m.replySize, err = meter.Int64Histogram("http.server.response.body.size", metric.WithUnit("By"),
-		metric.WithDescription("Size of HTTP server response bodies."))
+	if m.replySize, err = meter.Int64Histogram("http.server.response.body.size", metric.WithUnit("By"),
+		metric.WithDescription("Size of HTTP server response bodies."), sizeBounds); err != nil {
+		return nil, err
+	}
+	if m.rejections, err = meter.Int64Counter("twtr.ratelimit.rejections",
+		metric.WithDescription("Requests over a rate limit, by limit.")); err != nil {
+		return nil, err
+	}
+	m.accepted, err = meter.Int64Counter("twtr.tweets.accepted",
+		metric.WithDescription("Tweets whose delivery Temporal has accepted; one that is posted again with its key counts again."))
+	if err == nil {
+		m.accepted.Add(context.Background(), 0)
+	}
 	return &m, err
 }
+
+var sizeBounds = metric.WithExplicitBucketBoundaries(0, 100, 1000, 4000, 16_000, 64_000, 256_000)
 
 // methods are those of RFC 9110 and PATCH. All others are one label.
 var methods = []string{"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"}

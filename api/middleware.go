@@ -51,8 +51,14 @@ func (a *API) accessLog(c *gin.Context) {
 	if c.FullPath() == health {
 		level = slog.LevelDebug // machines ask every few seconds
 	}
-	a.log.Log(c.Request.Context(), level, "request", requestIDKey, c.GetString(requestIDKey), "method", c.Request.Method,
-		"route", c.FullPath(), "status", c.Writer.Status(), "duration_ms", float64(time.Since(begin).Microseconds())/1000)
+	attributes := []any{
+		requestIDKey, c.GetString(requestIDKey), "method", c.Request.Method, "route", c.FullPath(), "status", c.Writer.Status(),
+		"took_ms", float64(time.Since(begin).Microseconds()) / 1000, "client", c.ClientIP(),
+	}
+	if user := username(c); user != "" {
+		attributes = append(attributes, "user", user)
+	}
+	a.log.Log(c.Request.Context(), level, "request", attributes...)
 }
 
 // recover responds to a panic with 500 and no details.

@@ -15,6 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/twtr-dev/twtr/api/apitest"
 )
@@ -72,7 +73,7 @@ func TestTheDocumentHasTheRoutesThatTheAPIHas(t *testing.T) {
 func TestTheDocumentSaysWhatNeedsAnAccessTokenAndWhatIsLimited(t *testing.T) {
 	documented := operations(t)
 	a := newAPI(t, &strings.Builder{})
-	limited := newRateLimit("x", 1)
+	limited := newRateLimit("x", 1, noop.Int64Counter{})
 	a.signUps, a.logins, a.tweets, a.follows, a.reads = limited, limited, limited, limited, limited
 	for _, r := range a.routes() {
 		operation := documented[call(r.method, r.path)]

@@ -17,6 +17,7 @@ import (
 
 	"github.com/gin-gonic/gin"
 	"github.com/trustelem/zxcvbn/frequency"
+	"go.opentelemetry.io/otel/metric"
 	"golang.org/x/crypto/argon2"
 
 	"github.com/twtr-dev/twtr"
@@ -94,6 +95,19 @@ func newHasher(now func() time.Time) *hasher {
 	}
 }
 
+// observe reports how many passwords wait for a slot.
+func (h *hasher) observe(provider metric.MeterProvider) error {
+	_, err := provider.Meter("github.com/twtr-dev/twtr/api").Int64ObservableGauge("twtr.passwords.waiting",
+		metric.WithDescription("Passwords that wait to be hashed."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			o.Observe(int64(len(h.waiting)))
+			return nil
+		}))
+	return err
+}
+
 // hash returns the password's hash in the PHC string format, or [twtr.Unavailable] if no slot is free before the context ends. The
 // network is the client's.
 func (h *hasher) hash(ctx context.Context, network, password string) (string, error) {
@@ -148,7 +162,7 @@ func (h *hasher) acquire(ctx context.Context, network string) error {
 	}
 	h.cancel(t)
 	return &twtr.Error{Code: twtr.Unavailable, Message: "too many are signing up or logging in",
-		Err: &dependencyError{"password hashing", errors.Join(errors.New("no slot was free in time"), ctx.Err())}}
+		Err: &dependencyError{dependency: "password hashing", err: errors.Join(errors.New("no slot was free in time"), ctx.Err())}}
 }
 
 func (h *hasher) enqueue(network string) *hashTurn {

@@ -10,6 +10,8 @@ import (
 	"github.com/gin-gonic/gin"
 	"github.com/throttled/throttled/v2"
 	"github.com/throttled/throttled/v2/store/memstore"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -29,6 +31,9 @@ type rateLimit struct {
 	perMinute int
 	each      *throttled.GCRARateLimiterCtx // by user or address
 	sites     *throttled.GCRARateLimiterCtx // by /48 of IPv6, of which nearly every site has one
+
+	rejections metric.Int64Counter
+	label      metric.MeasurementOption
 }
 
 const (
@@ -41,12 +46,14 @@ const (
 )
 
 // newRateLimit is nil for no limit.
-func newRateLimit(name string, perMinute int) *rateLimit {
+func newRateLimit(name string, perMinute int, rejections metric.Int64Counter) *rateLimit {
 	if perMinute <= 0 {
 		return nil
 	}
 	perMinute = min(perMinute, maxPerMinute)
-	return &rateLimit{name, perMinute, newLimiter(perMinute), newLimiter(addressesPerSite * perMinute)}
+	label := metric.WithAttributes(attribute.String("limit", name))
+	rejections.Add(context.Background(), 0, label)
+	return &rateLimit{name, perMinute, newLimiter(perMinute), newLimiter(addressesPerSite * perMinute), rejections, label}
 }
 
 func newLimiter(perMinute int) *throttled.GCRARateLimiterCtx {
@@ -97,6 +104,7 @@ func (a *API) throttle(l *rateLimit) gin.HandlerFunc {
 		c.Header("RateLimit-Policy", policy)
 		c.Header("RateLimit", fmt.Sprintf(`"%s";r=%d;t=%d`, l.name, result.Remaining, wholeSeconds(result.ResetAfter)))
 		if limited {
+			l.rejections.Add(c.Request.Context(), 1, l.label)
 			message := fmt.Sprintf("rate limit exceeded (%d per minute); retry in %s",
 				l.perMinute, time.Duration(wholeSeconds(result.RetryAfter))*time.Second)
 			a.respond(c, nil, &twtr.Error{Code: twtr.TooManyRequests, Message: message, Err: retryAfter(result.RetryAfter)})

@@ -5,10 +5,11 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"go.opentelemetry.io/otel/metric/noop"
 )
 
 func TestAddressesOfExhaustedSitesDoNotMakeTheLimitsOfOthersForgotten(t *testing.T) {
-	l := newRateLimit("x", 1)
+	l := newRateLimit("x", 1, noop.Int64Counter{})
 	take := func(ip string) bool {
 		limited, _, err := l.take(t.Context(), "", ip)
 		require.NoError(t, err)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/gin-gonic/gin"
+	"go.temporal.io/sdk/client"
 
 	"github.com/twtr-dev/twtr"
 )
@@ -137,7 +139,7 @@ func (a *API) respondError(c *gin.Context, err error) {
 			c.Header("Retry-After", strconv.Itoa(wholeSeconds(time.Duration(wait))))
 		}
 	case twtr.Unavailable:
-		a.logUnavailable(c, err)
+		defer a.logUnavailable(c, err) // the client has its response before the cause is known
 		if !errors.Is(err, errNotRepeatable) {
 			c.Header("Retry-After", "1")
 			message += "; try again in a second"
@@ -190,6 +192,7 @@ func asUnavailable(err error) (*twtr.Error, bool) {
 type dependencyError struct {
 	dependency string
 	err        error
+	queue      string // the task queue whose workers must have answered, too; "" if none
 }
 
 func (e *dependencyError) Error() string { return e.dependency + ": " + e.err.Error() }
@@ -200,8 +203,25 @@ func (a *API) logUnavailable(c *gin.Context, err error) {
 	dependency := "store"
 	if d, ok := errors.AsType[*dependencyError](err); ok {
 		dependency = d.dependency
+		if d.queue != "" && c.Request.Context().Err() != nil {
+			c.Writer.Flush()
+			dependency, err = a.silent(c.Request.Context(), d)
+		}
 	}
 	a.log.WarnContext(c.Request.Context(), "dependency unavailable", requestIDKey, c.GetString(requestIDKey), "dependency", dependency, "error", err)
+}
+
+// healthTimeout bounds the question whether Temporal answers, after a request that has timed out.
+const healthTimeout = 500 * time.Millisecond
+
+// silent finds which of the two a request has waited for in vain: Temporal or a worker.
+func (a *API) silent(ctx context.Context, d *dependencyError) (dependency string, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
+	defer cancel()
+	if _, err := a.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
+		return "Temporal", fmt.Errorf("Temporal did not answer within %v: %w", requestTimeout, err)
+	}
+	return "workers of task queue " + d.queue, fmt.Errorf("no worker of task queue %s answered within %v", d.queue, requestTimeout)
 }
 
 // encode returns the envelope as JSON. If it cannot be encoded, that is the response, and ok is false.

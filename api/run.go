@@ -24,7 +24,7 @@ type workflowOf[In any] interface {
 func start[In workflows.Input, Workflow workflowOf[In]](ctx context.Context, c client.Client, wf Workflow, in In) error {
 	options := startOptions(ctx, in)
 	_, err := c.ExecuteWorkflow(ctx, options, wf, in)
-	return temporalError("Temporal", err)
+	return temporalError("", err)
 }
 
 // run starts a workflow, or joins the one that does the same thing, and returns when what its update promises is durable.
@@ -38,7 +38,7 @@ func run[In workflows.Request, Workflow workflowOf[In]](ctx context.Context, c c
 	if err == nil {
 		err = handle.Get(ctx, nil)
 	}
-	return temporalError("Temporal, or the workers of task queue "+options.TaskQueue, err)
+	return temporalError(options.TaskQueue, err)
 }
 
 // startOptions are the workflow's, with the ID of the request that starts it in its memo. A request that joins a run leaves the memo.
@@ -48,10 +48,11 @@ func startOptions(ctx context.Context, in workflows.Input) client.StartWorkflowO
 	return options
 }
 
-// temporalError turns an error of Temporal's client into one of the domain. The dependency is what may have been too slow.
-func temporalError(dependency string, err error) error {
+// temporalError turns an error of Temporal's client into one of the domain. The queue is that of the workers that may have been
+// too slow; "" if it was not theirs to answer.
+func temporalError(queue string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return temporalerr.FromTemporal(&dependencyError{dependency, err})
+	return temporalerr.FromTemporal(&dependencyError{dependency: "Temporal", queue: queue, err: err})
 }

@@ -85,6 +85,7 @@ func (a *API) post(ctx context.Context, tweet twtr.Tweet) error {
 	if err := start(ctx, a.temporal, workflows.PostTweet, workflows.PostTweetInput{Tweet: tweet}); err != nil {
 		return err
 	}
+	a.accepted.Add(ctx, 1)
 	return a.store.PutTweet(ctx, tweet)
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"syscall"
 	"time"
 
@@ -21,6 +22,7 @@ import (
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/api"
+	"github.com/twtr-dev/twtr/internal/backlog"
 	"github.com/twtr-dev/twtr/internal/codec"
 	"github.com/twtr-dev/twtr/internal/requestid"
 	"github.com/twtr-dev/twtr/internal/seal"
@@ -36,8 +38,11 @@ type App struct {
 	requests *requestid.Logs
 	metrics  *telemetry.Metrics
 	traces   *telemetry.Traces
+	engine   string
 	store    twtr.Store
 	temporal client.Client
+
+	namespace string // of Temporal
 }
 
 func newApp(c Config, logs io.Writer) *App {
@@ -57,7 +62,7 @@ type dialer func(context.Context, client.Options, []temporal.SearchAttributeKey)
 func connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer, dial dialer) (*App, error) {
 	a := newApp(c, logs)
 	var err error
-	if a.metrics, err = telemetry.New(); err != nil {
+	if a.metrics, err = telemetry.New(c.Version); err != nil {
 		return nil, err
 	}
 	options, err := temporalclient.Options(temporalAddr, a.log, a.metrics.Temporal())
@@ -82,7 +87,11 @@ func connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer,
 	if err != nil {
 		return nil, err
 	}
-	a.store = a.traces.Store(store, c.Store.Engine)
+	a.engine = c.Store.Engine
+	if a.store, err = a.metrics.Store(store, a.engine, a.traces); err != nil {
+		return nil, err
+	}
+	a.namespace = temporalclient.Namespace(options)
 	if a.temporal, err = dial(ctx, options, workflows.SearchAttributes); err != nil {
 		a.store.Close()
 		a.traces.Close()
@@ -137,6 +146,15 @@ func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 		return err
 	}
 	defer stop()
+	observer, err := backlog.New(a.metrics.Provider, a.temporal, a.namespace, workers.Domains())
+	if err != nil {
+		return err
+	}
+	var observing sync.WaitGroup
+	defer observing.Wait()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	observing.Go(func() { observer.Run(ctx) })
 	return a.serveHTTP(ctx, "API", c.Addr, a.httpServer(handler))
 }
 
@@ -180,11 +198,16 @@ func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string
 		return err
 	}
 	worker.SetStickyWorkflowCacheSize(c.CachedWorkflows) // of the whole process
+	metrics, err := activities.NewMetrics(a.metrics.Provider, a.engine)
+	if err != nil {
+		return err
+	}
 	rate := activities.NewRate(c.FeedRowsPerSecond)
 	deps := workers.Dependencies{
 		Store: a.store, Unseal: sealer.Unseal,
 		Feeds:    activities.FeedsConfig{MaxItems: c.MaxFeedItems, Rate: rate},
 		NameHold: c.NameHold,
+		Metrics:  metrics,
 	}
 	all := make([]worker.Worker, len(domains)) // all are made before any is started
 	for i, domain := range domains {

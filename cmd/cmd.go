@@ -110,6 +110,7 @@ twtr help COMMAND explains a command, and twtr help settings lists all settings.
 	}
 	root.SetVersionTemplate("{{.Version}}\n")
 	s := NewSettings(root.PersistentFlags())
+	s.version = version
 	root.PersistentPreRunE = func(*cobra.Command, []string) error { return s.Read() }
 	root.AddGroup(groups...)
 	root.AddCommand(inGroup(processes, apiCommand(s), workerCommand(s), codecServerCommand(s))...)

@@ -30,6 +30,8 @@ type Config struct {
 	Ops      OpsConfig
 	Codec    CodecConfig
 	LogLevel slog.Level
+	// Version is that of the program, for the metrics; "" if it is unknown.
+	Version string
 }
 
 // StoreConfig says which store to use and where it is.
@@ -87,7 +89,7 @@ const minSecret = 32
 // Parse checks all settings and returns them typed. Those that are required must be set. It reports all that are wrong, in the order
 // of the list.
 func (s *Settings) Parse(required ...string) (Config, error) {
-	c := Config{}
+	c := Config{Version: s.version}
 	c.Workers.settings = s
 	var wrong []error
 	for _, row := range settings {

@@ -34,7 +34,7 @@ func (c *healthClient) CheckHealth(context.Context, *client.CheckHealthRequest) 
 
 // opsPort serves the ops port of an App on that store and Temporal, and returns what requests to it get.
 func opsPort(t *testing.T, c OpsConfig, works bool, store *pingStore, temporal *healthClient) (get func(path string) (int, string)) {
-	metrics, err := telemetry.New()
+	metrics, err := telemetry.New("test")
 	require.NoError(t, err)
 	a := &App{log: slog.New(slog.DiscardHandler), metrics: metrics, store: store, temporal: temporal}
 	server := httptest.NewUnstartedServer(nil)

@@ -104,6 +104,7 @@ type Settings struct {
 	defaults map[string]string // in place of those of the list
 	viper    *viper.Viper
 	content  []byte // of the settings file, if there is one
+	version  string // of the program
 }
 
 // NewSettings adds a flag for each setting that is no secret, and one for the settings file.

@@ -353,7 +353,7 @@ func (s *stack) apiWithClock(skew time.Duration) *stack {
 
 // apiWith is another API of the same stack, with that client of Temporal, that store and that clock.
 func (s *stack) apiWith(temporal client.Client, store twtr.Store, now func() time.Time) *stack {
-	metrics, err := telemetry.New()
+	metrics, err := telemetry.New("test")
 	require.NoError(s.t, err)
 	handler, err := api.New(api.Config{
 		Store: store, Temporal: temporal, SealKeys: []string{sealKey},

@@ -13,6 +13,7 @@ func registerFeeds(r worker.Registry, deps Dependencies) {
 	r.RegisterWorkflowWithOptions(workflows.AuditDelivery, pinned)
 	// Pinned: it audits a hundred deliveries.
 	r.RegisterWorkflowWithOptions(workflows.AuditRecent, pinned)
+	deps.Feeds.Metrics = deps.Metrics
 	r.RegisterActivity(activities.NewFeeds(deps.Store, deps.Feeds))
 	r.RegisterActivity(&activities.Samples{Recent: deps.recent})
 }

@@ -25,6 +25,8 @@ type Dependencies struct {
 	Unseal func(workflowID string, sealed []byte, v any) error
 	// Feeds configures the activities of the domain feeds.
 	Feeds activities.FeedsConfig
+	// Metrics of the activities; may be nil.
+	Metrics *activities.Metrics
 	// NameHold is how long the name of a deleted user stays taken.
 	NameHold time.Duration
 	// counts, histories, recent and steps are made from the worker's client.

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,27 +12,26 @@ import (
 	"github.com/twtr-dev/twtr"
 )
 
-// Store returns the store with a span of each call, by OpenTelemetry's semantic conventions for databases. A span holds no argument
-// but how many rows a call is about, and the bucket: names, texts and hashes stay here.
-func (t *Traces) Store(s twtr.Store, engine string) twtr.Store {
-	if t == nil {
-		return s
-	}
-	return &observedStore{Store: s, tracer: t.Tracer(), engine: attribute.String("db.system.name", engine)}
+// Store returns the store with metrics of its calls and, unless traces are off, a span of each, by OpenTelemetry's semantic conventions
+// for databases. A span holds no argument but how many rows a call is about, and the bucket: names, texts and hashes stay here.
+func (m *Metrics) Store(s twtr.Store, engine string, traces *Traces) (twtr.Store, error) {
+	calls, err := newStoreMetrics(m.Provider, engine)
+	return &observedStore{Store: s, calls: calls, tracer: traces.Tracer(), engine: attribute.String("db.system.name", engine)}, err
 }
 
 type observedStore struct {
 	twtr.Store
-	tracer trace.Tracer
+	calls  *storeMetrics
+	tracer trace.Tracer // nil: traces are off
 	engine attribute.KeyValue
 }
 
 const bucketAttribute = attribute.Key("twtr.followers.bucket")
 
-// do makes a call that is about so many rows within a span.
+// do makes a call that is about so many rows.
 func (o *observedStore) do(ctx context.Context, method string, rows int, call func(context.Context) error, attributes ...attribute.KeyValue) error {
-	if !countCall(ctx) {
-		return call(ctx)
+	if o.tracer == nil || !countCall(ctx) {
+		return o.measure(ctx, method, rows, call)
 	}
 	attributes = append(attributes, o.engine, attribute.String("db.operation.name", method))
 	if rows != 1 {
@@ -41,11 +39,18 @@ func (o *observedStore) do(ctx context.Context, method string, rows int, call fu
 	}
 	ctx, span := o.tracer.Start(ctx, method, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
 	defer span.End()
-	err := call(ctx)
+	err := o.measure(ctx, method, rows, call)
 	if err != nil && !twtr.ErrorCode(err).Permanent() {
-		span.SetAttributes(attribute.String("error.type", errorType(err)))
+		span.SetAttributes(attribute.String("error.type", outcome(err)))
 		span.SetStatus(codes.Error, "")
 	}
+	return err
+}
+
+func (o *observedStore) measure(ctx context.Context, method string, rows int, call func(context.Context) error) error {
+	began := time.Now()
+	err := call(ctx)
+	o.calls.record(ctx, method, rows, time.Since(began), err)
 	return err
 }
 
@@ -66,16 +71,6 @@ func countCall(ctx context.Context) bool {
 		return false
 	}
 	return trace.SpanFromContext(ctx).IsRecording()
-}
-
-func errorType(err error) string {
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	}
-	return string(twtr.ErrorCode(err))
 }
 
 func (o *observedStore) CreateUser(ctx context.Context, u twtr.User) error {

@@ -72,11 +72,23 @@ func Dial(ctx context.Context, options client.Options, attributes []temporal.Sea
 	if err != nil {
 		return nil, err
 	}
-	if err := register(ctx, c, Namespace(options), attributes); err != nil {
+	if err := registerQuietly(ctx, options, attributes); err != nil {
 		c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+// registerQuietly registers the attributes by a client without metrics: until they are known, Temporal refuses the queries that ask
+// for them, which is no failure that an operator needs to see.
+func registerQuietly(ctx context.Context, options client.Options, attributes []temporal.SearchAttributeKey) error {
+	options.MetricsHandler = nil
+	c, err := client.NewLazyClient(options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return register(ctx, c, Namespace(options), attributes)
 }
 
 // DialLazily is [Dial] for a process that can serve something without Temporal. If Temporal, or the namespace, is unavailable, the
@@ -88,7 +100,7 @@ func DialLazily(ctx context.Context, options client.Options, attributes []tempor
 	if err != nil {
 		return nil, err
 	}
-	r := &registration{client: c, options: options, attributes: attributes}
+	r := &registration{options: options, attributes: attributes}
 	err = r.try(ctx)
 	switch {
 	case err == nil:
@@ -109,7 +121,6 @@ func isUnavailable(err error) bool {
 
 // registration registers the search attributes of a namespace.
 type registration struct {
-	client     client.Client
 	options    client.Options
 	attributes []temporal.SearchAttributeKey
 }
@@ -117,7 +128,7 @@ type registration struct {
 func (r *registration) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lazyTimeout)
 	defer cancel()
-	return register(ctx, r.client, Namespace(r.options), r.attributes)
+	return registerQuietly(ctx, r.options, r.attributes)
 }
 
 // retry tries until it succeeds or ctx ends. An error that is not an outage is logged, and tried again, too: somebody may correct
