@@ -11,9 +11,11 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/stretchr/testify/require"
+	"go.temporal.io/sdk/client"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/internal/telemetry"
@@ -124,6 +126,57 @@ func TestEachRequestIsLoggedAndProbesAreForDebugging(t *testing.T) {
 		require.Equal(t, level, lines[0]["level"], path)
 		require.Equal(t, id, lines[0]["request_id"])
 		require.IsType(t, 0.0, lines[0]["took_ms"])
+	}
+}
+
+func TestTheLogOfARequestSaysWhoseItWas(t *testing.T) {
+	var logs strings.Builder
+	a := newAPIWith(t, &logs, Config{Store: &fakeStore{}})
+	serve(t, a, request(t, a, "ann", http.MethodGet, "/feeds/me", "", ""))
+	get(t, a, "/tweets/ann")
+	lines := logLines(t, &logs, "request")
+	require.Len(t, lines, 2)
+	require.Equal(t, "ann", lines[0]["user"])
+	require.NotContains(t, lines[1], "user")
+	require.Equal(t, "192.0.2.1", lines[1]["client"]) // httptest's
+}
+
+// deaf is a Temporal that has no worker for an update or, if it is down, does not answer at all.
+type deaf struct {
+	client.Client
+	down error
+}
+
+func (d deaf) NewWithStartWorkflowOperation(client.StartWorkflowOptions, any, ...any) client.WithStartWorkflowOperation {
+	return nil
+}
+
+func (d deaf) UpdateWithStartWorkflow(ctx context.Context, _ client.UpdateWithStartWorkflowOptions) (client.WorkflowUpdateHandle, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (d deaf) CheckHealth(context.Context, *client.CheckHealthRequest) (*client.CheckHealthResponse, error) {
+	return nil, d.down
+}
+
+func TestTheLogSaysWhetherTemporalOrAWorkerDidNotAnswer(t *testing.T) {
+	for _, c := range []struct {
+		down             error
+		dependency, text string
+	}{
+		{nil, "workers of task queue followers", "no worker of task queue followers answered within 5s"},
+		{errors.New("refused"), "Temporal", "Temporal did not answer within 5s: refused"},
+	} {
+		var logs strings.Builder
+		a := newAPIWith(t, &logs, Config{Store: &fakeStore{users: map[string]twtr.User{"ann": {}, "bob": {}}}, Temporal: deaf{down: c.down}})
+		r := request(t, a, "ann", http.MethodPost, "/follow", `{"followingUsername":"bob"}`, "")
+		ctx, cancel := context.WithTimeout(r.Context(), 10*time.Millisecond)
+		require.Equal(t, 503, serve(t, a, r.WithContext(ctx)).Code)
+		cancel()
+		line := logLines(t, &logs, "dependency unavailable")[0]
+		require.Equal(t, c.dependency, line["dependency"])
+		require.Equal(t, c.text, line["error"])
 	}
 }
 

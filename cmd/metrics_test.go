@@ -63,7 +63,7 @@ func allMetrics(t *testing.T, temporal client.Client) string {
 	opened, err := sqlite.Open(ctx, file)
 	require.NoError(t, err)
 	t.Cleanup(opened.Close)
-	store, err := metrics.Store(opened, "sqlite")
+	store, err := metrics.Store(opened, "sqlite", nil)
 	require.NoError(t, err)
 	handler, err := api.New(api.Config{
 		Store: store, Temporal: temporal, Logger: slog.New(slog.DiscardHandler), Metrics: metrics,

@@ -84,8 +84,7 @@ func TestTracesAreOffUntilTheEnvironmentNamesAnEndpoint(t *testing.T) {
 			if c.on {
 				return
 			}
-			store, options := openStore(t), client.Options{}
-			require.Same(t, store, traces.Store(store, "sqlite"))
+			options := client.Options{}
 			require.NoError(t, traces.Install(&options))
 			require.Empty(t, options.Interceptors)
 			require.Nil(t, traces.Tracer())
@@ -93,9 +92,19 @@ func TestTracesAreOffUntilTheEnvironmentNamesAnEndpoint(t *testing.T) {
 	}
 }
 
+// observed is a store whose calls have spans.
+func observed(t *testing.T, traces *Traces) twtr.Store {
+	t.Helper()
+	metrics, err := New("v1")
+	require.NoError(t, err)
+	store, err := metrics.Store(openStore(t), "sqlite", traces)
+	require.NoError(t, err)
+	return store
+}
+
 func TestEachCallOfTheStoreHasASpan(t *testing.T) {
 	traces, spans := recorded(t)
-	store := reflect.ValueOf(traces.Store(openStore(t), "sqlite"))
+	store := reflect.ValueOf(observed(t, traces))
 	methods := reflect.TypeFor[twtr.Store]()
 	for i := range methods.NumMethod() {
 		method := methods.Method(i)
@@ -121,7 +130,7 @@ func TestEachCallOfTheStoreHasASpan(t *testing.T) {
 
 func TestASpanOfACallSaysHowItWentAndNoArgument(t *testing.T) {
 	traces, spans := recorded(t)
-	store := traces.Store(openStore(t), "sqlite")
+	store := observed(t, traces)
 	require.NoError(t, store.CreateUser(t.Context(), twtr.User{Username: "ann"}))
 	require.Empty(t, spans.GetSpans(), "there is no request, and no activity, that it is part of")
 
@@ -185,7 +194,7 @@ func traced(t *testing.T, traces *Traces, wf any, registered any) *testsuite.Tes
 func TestATraceIsBoundedHoweverManyPagesAndAttemptsThereAre(t *testing.T) {
 	traces, spans := recorded(t)
 	const failures = 3 * maxTracedAttempts
-	env := traced(t, traces, walk, &walker{store: traces.Store(openStore(t), "sqlite"), failures: failures})
+	env := traced(t, traces, walk, &walker{store: observed(t, traces), failures: failures})
 	require.NoError(t, env.GetWorkflowError())
 	count := map[string]int{}
 	last := ""
