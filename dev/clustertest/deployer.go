@@ -258,6 +258,8 @@ func misuses() []attack {
 		{"send Prometheus' token", monitor(", bearerTokenFile: /var/run/secrets/kubernetes.io/serviceaccount/token", ""),
 			policy + `a ServiceMonitor must not send Prometheus' own files`, monitor("", "")},
 		{"send Prometheus' certificate", monitor(", tlsConfig: {certFile: /etc/a}", ""), policy + `a ServiceMonitor must not send Prometheus' own files`, monitor("", "")},
+		{"write series of others", manifest(`{apiVersion: monitoring.coreos.com/v1, kind: PrometheusRule, metadata: {name: attack}, spec: {groups: [{name: a, rules: [{record: up, expr: "1"}]}]}}`),
+			policy + `a PrometheusRule must have alerts only`, manifest(`{apiVersion: monitoring.coreos.com/v1, kind: PrometheusRule, metadata: {name: attack}, spec: {groups: [{name: a, rules: [{alert: A, expr: "1"}]}]}}`)},
 		{"have Prometheus read other namespaces", monitor("", ", namespaceSelector: {any: true}"), policy + `a ServiceMonitor must not select other namespaces`, monitor("", "")},
 	}
 }
@@ -342,6 +344,7 @@ func (t *test) installCRDs(ctx context.Context) (installed []string, err error) 
 		{"keda-crds", "keda.sh_scaledobjects.yaml", "scaledobjects.keda.sh"},
 		{"keda-crds", "keda.sh_triggerauthentications.yaml", "triggerauthentications.keda.sh"},
 		{"prometheus-crds", "monitoring.coreos.com_servicemonitors.yaml", "servicemonitors.monitoring.coreos.com"},
+		{"prometheus-crds", "monitoring.coreos.com_prometheusrules.yaml", "prometheusrules.monitoring.coreos.com"},
 	} {
 		if _, err := t.admin.run(ctx, "get", "crd", crd.name); err == nil {
 			continue
