@@ -42,38 +42,41 @@ func TestWhyTellsTheCausesOfAnActivityThatIsNotFinishedApart(t *testing.T) {
 		Manual: &workflow.PendingActivityInfo_PauseInfo_Manual{Identity: "ann@desk", Reason: "it is too fast"},
 	}}
 	for name, test := range map[string]struct {
-		activity workflow.PendingActivityInfo
+		activity *workflow.PendingActivityInfo
 		queue    queue
 		kind     kind
 		why      string
 	}{
 		"nobody polls": {why: "No worker polls task queue feeds.", kind: noWorker},
 		"nobody polls, after a failure": {
-			activity: workflow.PendingActivityInfo{LastFailure: outageError}, kind: noWorker, why: "No worker polls task queue feeds.",
+			activity: &workflow.PendingActivityInfo{LastFailure: outageError}, kind: noWorker, why: "No worker polls task queue feeds.",
 		},
 		"who polled has stopped": {queue: queue{pollers: []*taskqueue.PollerInfo{before}}, kind: noWorker,
 			why: "No worker of task queue feeds has polled since the task was scheduled: they have stopped, or all their slots are in use."},
-		"paused, and nobody polls": {activity: workflow.PendingActivityInfo{Paused: true, PauseInfo: byHand}, kind: paused,
+		"paused, and nobody polls": {activity: &workflow.PendingActivityInfo{Paused: true, PauseInfo: byHand}, kind: paused,
 			why: "An operator paused activity 6 (ann@desk: it is too fast)."},
-		"limited, after an outage": {activity: workflow.PendingActivityInfo{State: running, HeartbeatDetails: limitedTo10, LastFailure: outageError},
+		"limited, after an outage": {activity: &workflow.PendingActivityInfo{State: running, HeartbeatDetails: limitedTo10, LastFailure: outageError},
 			kind: limited, why: "The worker limits itself to 10 feed items a second (feed.rows_per_second)."},
-		"an outage": {activity: workflow.PendingActivityInfo{State: running, LastFailure: outageError}, kind: outage,
+		"an outage": {activity: &workflow.PendingActivityInfo{State: running, LastFailure: outageError}, kind: outage,
 			why: "The store is unavailable, or too slow, for the workers of task queue feeds."},
-		"a store that is too slow": {activity: workflow.PendingActivityInfo{State: running, LastFailure: failures.ErrorToFailure(context.DeadlineExceeded)},
+		"a store that is too slow": {activity: &workflow.PendingActivityInfo{State: running, LastFailure: failures.ErrorToFailure(context.DeadlineExceeded)},
 			kind: outage, why: "The store is unavailable, or too slow, for the workers of task queue feeds."},
 		"an outage, before the next attempt": {queue: queue{pollers: []*taskqueue.PollerInfo{before}}, kind: outage,
-			activity: workflow.PendingActivityInfo{LastFailure: outageError, NextAttemptScheduleTime: timestamppb.New(scheduled.Add(time.Second))},
+			activity: &workflow.PendingActivityInfo{LastFailure: outageError, NextAttemptScheduleTime: timestamppb.New(scheduled.Add(time.Second))},
 			why:      "The store is unavailable, or too slow, for the workers of task queue feeds."},
-		"a refusal": {activity: workflow.PendingActivityInfo{State: running, LastFailure: failures.ErrorToFailure(errors.New("cassandra: Key may not be empty"))},
+		"a refusal": {activity: &workflow.PendingActivityInfo{State: running, LastFailure: failures.ErrorToFailure(errors.New("cassandra: Key may not be empty"))},
 			kind: failing, why: "Activity Deliver fails, and is retried until it succeeds: the store is available and refuses what it asks for."},
-		"a worker that died": {activity: workflow.PendingActivityInfo{State: running, LastFailure: &failure.Failure{
+		"a worker that died": {activity: &workflow.PendingActivityInfo{State: running, LastFailure: &failure.Failure{
 			FailureInfo: &failure.Failure_TimeoutFailureInfo{TimeoutFailureInfo: &failure.TimeoutFailureInfo{}}}},
 			kind: progressing, why: "It is being worked on."},
 		"a limit of the queue": {queue: queue{pollers: []*taskqueue.PollerInfo{after}, limit: 0.5}, kind: waiting,
 			why: "Task queue feeds gives out 0.5 tasks a second (an operator's limit)."},
 		"a backlog": {queue: queue{pollers: []*taskqueue.PollerInfo{after}}, kind: waiting, why: "It waits for its turn on a worker of task queue feeds."},
 	} {
-		a := &test.activity
+		a := test.activity
+		if a == nil {
+			a = &workflow.PendingActivityInfo{}
+		}
 		a.ActivityId, a.ActivityType, a.ScheduledTime = "6", &common.ActivityType{Name: "Deliver"}, timestamppb.New(scheduled)
 		test.queue.name = "feeds"
 		found := find("post-tweet/1", a, test.queue)
