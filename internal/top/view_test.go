@@ -168,15 +168,26 @@ func TestPlainOutputIsASnapshotEveryIntervalUntilItIsStopped(t *testing.T) {
 	require.Equal(t, 1, strings.Count(out.String(), "twtr top"))
 }
 
+// terminal calls shown when the program has taken the whole screen.
+type terminal struct {
+	strings.Builder
+	shown func()
+}
+
+func (t *terminal) Write(p []byte) (int, error) {
+	n, err := t.Builder.Write(p)
+	if strings.Contains(t.String(), ansi.SetModeAltScreenSaveCursor) {
+		t.shown()
+	}
+	return n, err
+}
+
 func TestTheTerminalIsLeftAsItWasWhenToldToStop(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	in, _, err := os.Pipe()
 	require.NoError(t, err)
 	defer in.Close()
-	var out strings.Builder
-	require.NoError(t, Run(ctx, in, &out, Options{Interval: time.Hour, Collect: func(context.Context, Request) Snapshot {
-		cancel()
-		return busy()
-	}}))
+	out := terminal{shown: cancel}
+	require.NoError(t, Run(ctx, in, &out, Options{Interval: time.Hour, Collect: func(context.Context, Request) Snapshot { return busy() }}))
 	require.Contains(t, out.String(), ansi.ResetModeAltScreenSaveCursor)
 }
