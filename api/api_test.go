@@ -166,7 +166,7 @@ func TestTheLogSaysWhetherTemporalOrAWorkerDidNotAnswer(t *testing.T) {
 		dependency, text string
 	}{
 		{nil, "workers of task queue followers", "no worker of task queue followers answered within 5s"},
-		{errors.New("refused"), "Temporal", "Temporal did not answer within 5s: refused"},
+		{errors.New("refused"), "Temporal", "no answer from Temporal within 5s: refused"},
 	} {
 		var logs strings.Builder
 		a := newAPIWith(t, &logs, Config{Store: &fakeStore{users: map[string]twtr.User{"ann": {}, "bob": {}}}, Temporal: deaf{down: c.down}})

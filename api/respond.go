@@ -219,7 +219,7 @@ func (a *API) silent(ctx context.Context, d *dependencyError) (dependency string
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
 	defer cancel()
 	if _, err := a.temporal.CheckHealth(ctx, &client.CheckHealthRequest{}); err != nil {
-		return "Temporal", fmt.Errorf("Temporal did not answer within %v: %w", requestTimeout, err)
+		return "Temporal", fmt.Errorf("no answer from Temporal within %v: %w", requestTimeout, err)
 	}
 	return "workers of task queue " + d.queue, fmt.Errorf("no worker of task queue %s answered within %v", d.queue, requestTimeout)
 }

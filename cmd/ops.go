@@ -3,7 +3,7 @@ package cmd
 import (
 	"fmt"
 	"net/http"
-	"net/http/pprof" //nolint:gosec // it also registers at http.DefaultServeMux, which no server here uses
+	"net/http/pprof" // it also registers at http.DefaultServeMux, which no server here uses
 	"time"
 
 	"github.com/twtr-dev/twtr/internal/health"
