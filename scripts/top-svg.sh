@@ -17,7 +17,7 @@ go -C dev build -o "$dir/dev" .
 go -C dev build -o "$dir/recording" ./recording
 out=$PWD/docs/top.svg
 cd "$dir"
-./dev --http-addr $api --temporal-addr $TEMPORAL_ADDRESS --temporal-ui-addr 127.0.0.1:8992 >dev.out 2>&1 &
+./dev --http-addr $api --temporal-addr $TEMPORAL_ADDRESS --temporal-ui-addr 127.0.0.1:8992 --feed-rows-per-second 12000 >dev.out 2>&1 &
 pid=$!
 ./twtr healthcheck $api --timeout 1m || { cat dev.out >&2; exit 1; }
 
@@ -29,9 +29,9 @@ tweet() { # token
   curl -sf --retry 5 $api/tweets -H "Authorization: Bearer $1" -d '{"content":"hello"}' >/dev/null
 }
 ann=$(sign_up ann) bob=$(sign_up bob) eve=$(sign_up eve) joe=$(sign_up joe)
-./twtr generate --followers 60000 --of ann
-./twtr generate --followers 25000 --of bob
-./twtr generate --followers 12000 --of eve
+./twtr generate --followers 100000 --of ann
+./twtr generate --followers 40000 --of bob
+./twtr generate --followers 20000 --of eve
 ./twtr generate --followers 200 --of joe
 tweet "$bob"
 tweet "$ann"

@@ -108,7 +108,7 @@ func (r *recording) svg() []byte {
 				ids[line] = id
 				fmt.Fprintf(&defs, `<g id="l%d">%s</g>`+"\n", id, line)
 			}
-			fmt.Fprintf(&frames, `<use href="#l%d" y="%.0f"/>`, id, float64(y+1)*lineHeight)
+			fmt.Fprintf(&frames, `<use href="#l%d" y="%.0f"/>`, id, float64(y+1)*lineHeight-5)
 		}
 		frames.WriteString("</g>\n")
 	}
