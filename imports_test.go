@@ -31,7 +31,7 @@ var mayImport = []struct {
 	{"./workflows", []string{
 		".", "./activities",
 		"go.temporal.io/api/...", "go.temporal.io/sdk/...",
-		"github.com/google/uuid",
+		"github.com/dustin/go-humanize", "github.com/google/uuid",
 	}},
 	{"./workers", []string{
 		".", "./activities", "./workflows", "./internal/...",

@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"go.temporal.io/sdk/activity"
-	"go.temporal.io/sdk/workflow"
 )
 
 // Step is a running step of a fan-out, as Temporal describes it.
@@ -20,11 +19,12 @@ type Step struct {
 
 // Steps tells about running steps.
 type Steps interface {
-	// RunningSteps returns the running steps of the fan-out of that workflow.
-	RunningSteps(ctx context.Context, of workflow.Execution) ([]Step, error)
+	// RunningSteps returns the running steps of the fan-out of that run.
+	RunningSteps(ctx context.Context, workflowID, runID string) ([]Step, error)
 }
 
 // RunningSteps returns the running steps of the workflow that it is a part of.
 func (a *Tweets) RunningSteps(ctx context.Context) ([]Step, error) {
-	return a.Steps.RunningSteps(ctx, activity.GetInfo(ctx).WorkflowExecution)
+	run := activity.GetInfo(ctx).WorkflowExecution
+	return a.Steps.RunningSteps(ctx, run.ID, run.RunID)
 }

@@ -90,10 +90,10 @@ func TestWaitAndMigrateSayWhatTheyWaitForWhileAnAttemptHangs(t *testing.T) {
 	silent := neverAnswers(t)
 	for _, host := range []string{"cassandra.example.com", silent} {
 		for _, command := range []string{"wait", "migrate"} {
-			code, stdout, stderr := twtr(t, command, "--timeout", "1500ms", "--store", "cassandra", "--cassandra-hosts", host)
+			code, stdout, stderr := twtr(t, command, "--timeout", "2500ms", "--store", "cassandra", "--cassandra-hosts", host)
 			require.Equal(t, 1, code)
 			require.Equal(t, "waiting for the store: no response from Cassandra at "+host+" within 1s\n", stdout)
-			require.Equal(t, "twtr: gave up after 1.5s: no response from Cassandra at "+host+" within 1s\n", stderr)
+			require.Equal(t, "twtr: gave up after 2.5s: no response from Cassandra at "+host+" within 1s\n", stderr)
 		}
 	}
 	code, stdout, stderr := twtr(t, "migrate", "--store", "cassandra", "--cassandra-hosts", silent)
@@ -104,6 +104,6 @@ func TestWaitAndMigrateSayWhatTheyWaitForWhileAnAttemptHangs(t *testing.T) {
 	code, _, stderr = twtr(t, "migrate")
 	require.Equal(t, 0, code, stderr)
 	t.Setenv("TEMPORAL_ADDRESS", "temporal.example.com:7233")
-	_, stdout, _ = twtr(t, "wait", "--timeout", "1500ms")
+	_, stdout, _ = twtr(t, "wait", "--timeout", "2500ms")
 	require.Equal(t, "waiting for Temporal: no response from Temporal at temporal.example.com:7233 within 1s\n", stdout)
 }

@@ -195,7 +195,8 @@ func TestScreenshots(t *testing.T) {
 	}
 	id := "post-tweet/" + s.made("/tweets", star, map[string]string{"content": "to 200,000 of you"}).ID
 	s.eventually("it has several steps", func() bool { return s.hasSeveralSteps(id) })
-	end := s.outage()()
+	_, begin := s.outage()
+	end := begin()
 	ui.open(ui.page(s, id, "user-metadata"), `of about 200,000 feeds`, `last error: `)
 	shoot("web-ui-delivery")
 	end()

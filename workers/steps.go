@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"go.temporal.io/sdk/client"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/workflows"
@@ -16,8 +15,8 @@ type steps struct {
 }
 
 // RunningSteps implements [activities.Steps].
-func (s steps) RunningSteps(ctx context.Context, of workflow.Execution) ([]activities.Step, error) {
-	d, err := s.client.DescribeWorkflowExecution(ctx, of.ID, of.RunID)
+func (s steps) RunningSteps(ctx context.Context, workflowID, runID string) ([]activities.Step, error) {
+	d, err := s.client.DescribeWorkflowExecution(ctx, workflowID, runID)
 	if err != nil {
 		return nil, err
 	}

@@ -14,7 +14,6 @@ import (
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/temporal"
-	"go.temporal.io/sdk/workflow"
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
@@ -22,7 +21,7 @@ import (
 )
 
 // RunningSteps implements [activities.Steps].
-func (e *env) RunningSteps(_ context.Context, _ workflow.Execution) ([]activities.Step, error) {
+func (e *env) RunningSteps(context.Context, string, string) ([]activities.Step, error) {
 	e.looks++
 	return e.steps, e.lookErr
 }
