@@ -213,13 +213,13 @@ func TestTheBinaryTheChartAndTheAPIHaveTheSameVersion(t *testing.T) {
 func TestConfigReportsAllThatIsWrong(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("twtr.yaml", []byte("stoer: cassandra\nlog.levle: debug\nfeed.max_items: 99\n"), 0o600))
-	t.Setenv("TWTR_HTTP_ADRESS", ":1")
+	t.Setenv("TWTR_HTTP_ADDER", ":1")
 	t.Setenv("TWTR_SEAL_KEY", "short")
 	t.Setenv("TEMPORAL_ADDRESS", "temporal")
 	code, stdout, stderr := twtr(t, "config", "--log-level", "loud")
 	require.Equal(t, 2, code)
 	require.Equal(t, []string{
-		`twtr: environment variable TWTR_HTTP_ADRESS: there is no such setting; did you mean TWTR_HTTP_ADDR?`,
+		`twtr: environment variable TWTR_HTTP_ADDER: there is no such setting; did you mean TWTR_HTTP_ADDR?`,
 		`twtr: settings file twtr.yaml: there is no setting "log.levle"; did you mean log.level?`,
 		`twtr: settings file twtr.yaml: there is no setting "stoer"; did you mean store?`,
 		`twtr: seal.key must be of keys with at least 32 bytes each, not 5`,

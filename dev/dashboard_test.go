@@ -109,7 +109,7 @@ scrape_configs:
 			return false
 		}
 		response.Body.Close()
-		return response.StatusCode == 200
+		return response.StatusCode == http.StatusOK
 	}, time.Minute, 50*time.Millisecond)
 	return p
 }

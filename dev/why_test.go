@@ -87,7 +87,7 @@ func (p *prepared) shows(name string, id uuid.UUID) {
 func commandTwtr(t *testing.T) (dir string) {
 	dir = t.TempDir()
 	script := "#!/bin/sh\n" + asEnv + "=twtr exec '" + os.Args[0] + "' \"$@\"\n"
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "twtr"), []byte(script), 0o700)) //nolint:gosec // it is executed
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "twtr"), []byte(script), 0o700))
 	return dir
 }
 

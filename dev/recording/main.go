@@ -2,6 +2,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -48,9 +49,9 @@ func (r *recording) run(args []string) error {
 		return errors.New("no program")
 	}
 	terminal := vt.NewSafeEmulator(r.width, r.height)
-	program := exec.Command(args[0], args[1:]...)
+	program := exec.CommandContext(context.Background(), args[0], args[1:]...)
 	program.Env = append(os.Environ(), "TERM=xterm-256color", "COLORTERM=truecolor")
-	tty, err := pty.StartWithSize(program, &pty.Winsize{Cols: uint16(r.width), Rows: uint16(r.height)}) //nolint:gosec // small numbers
+	tty, err := pty.StartWithSize(program, &pty.Winsize{Cols: uint16(r.width), Rows: uint16(r.height)})
 	if err != nil {
 		return err
 	}

@@ -35,7 +35,7 @@ func request(ctx workflow.Context) ([]string, error) {
 }
 
 // run executes the workflow with the headers that a client with that context gives it, and returns the result and the log.
-func run(t *testing.T, ctx context.Context) (seen []string, log string) {
+func run(ctx context.Context, t *testing.T) (seen []string, log string) {
 	var out bytes.Buffer
 	logs := NewLogs()
 	var options client.Options
@@ -63,13 +63,13 @@ type headers map[string]*common.Payload
 func (h headers) Set(name string, value *common.Payload) { h[name] = value }
 
 func TestARequestsIDReachesTheActivitiesOfItsWorkflowAndTheirLogLines(t *testing.T) {
-	seen, log := run(t, With(t.Context(), "r-1"))
+	seen, log := run(With(t.Context(), "r-1"), t)
 	require.Equal(t, []string{"r-1", "r-1"}, seen)
 	require.Regexp(t, `"msg":"working".*"request_id":"r-1"`, log)
 }
 
 func TestAWorkflowWithoutARequestRunsAsBefore(t *testing.T) {
-	seen, log := run(t, t.Context())
+	seen, log := run(t.Context(), t)
 	require.Equal(t, []string{"", ""}, seen)
 	require.NotContains(t, log, "request_id")
 }

@@ -46,7 +46,7 @@ func openStore(t *testing.T) twtr.Store {
 func attributes(span tracetest.SpanStub) map[attribute.Key]string {
 	all := map[attribute.Key]string{}
 	for _, a := range span.Attributes {
-		all[a.Key] = a.Value.Emit()
+		all[a.Key] = a.Value.String()
 	}
 	return all
 }
