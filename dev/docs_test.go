@@ -324,10 +324,10 @@ func runDocument(t *testing.T, blocks []block, bin string) {
 	}
 	d := &docs{stack: newStack(t, "sqlite")}
 	d.stack.work("users", "tweets", "followers")
-	codec, worker := freeAddr(t), freeAddr(t)
+	codec, ops := freeAddr(t), freeAddr(t)
 	env := append(slices.Clone(os.Environ()), secretsEnv...)
 	env = append(env, "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+t.TempDir(), "TEMPORAL_ADDRESS="+d.temporal,
-		"TWTR_SQLITE_PATH="+d.file, "TWTR_CODEC_ADDR="+codec, "TWTR_WORKER_ADDR="+worker, "TWTR_HTTP_ADDR="+strings.TrimPrefix(d.url, "http://"))
+		"TWTR_SQLITE_PATH="+d.file, "TWTR_CODEC_ADDR="+codec, "TWTR_OPS_ADDR="+ops, "TWTR_HTTP_ADDR="+strings.TrimPrefix(d.url, "http://"))
 	addresses := strings.NewReplacer("localhost:3002", strings.TrimPrefix(d.url, "http://"), "127.0.0.1:7233", d.temporal,
 		"127.0.0.1:8234", codec)
 	if !strings.Contains(blocks[0].where, "README") { // which signs them up
@@ -369,7 +369,7 @@ func (b block) check(t *testing.T) {
 		require.FileExists(t, filepath.Join("..", name), b.where)
 	}
 	for _, match := range twtrCall.FindAllStringSubmatch(b.source, -1) {
-		command, _, err := cmd.NewRoot("").Find([]string{match[1]})
+		command, _, err := cmd.NewRoot("").Find(append([]string{match[1]}, strings.Fields(match[2])...))
 		require.NoError(t, err, b.where)
 		for _, name := range twtrFlag.FindAllStringSubmatch(match[2], -1) {
 			if command.Flag(name[1]) == nil {
