@@ -117,7 +117,12 @@ fi
 # while the workflow runs, which is a data race.
 step "end to end" env TEMPORAL_DEBUG=1 go -C dev test "${race[@]}" -count=1 -parallel 4 -timeout 30m ./...
 if [ "$(uname -s)" = Linux ]; then
-  step "faults" go -C dev run ./chaos -seed 1 -for 40s -followers 2000 -store sqlite
+  step "faults, SQLite" go -C dev run ./chaos -seed 1 -for 40s -followers 2000 -store sqlite
+  if command -v java >/dev/null && command -v mvn >/dev/null; then
+    step "faults, three Cassandra nodes" go -C dev run ./chaos -seed 1 -for 2m -followers 2000
+  else
+    untested+=("faults on Cassandra (no Java 17 with Maven)")
+  fi
 else
   untested+=("faults (not Linux)")
 fi
