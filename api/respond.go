@@ -214,7 +214,7 @@ func (a *API) logUnavailable(c *gin.Context, err error) {
 // healthTimeout bounds the question whether Temporal answers, after a request that has timed out.
 const healthTimeout = 500 * time.Millisecond
 
-// silent finds which of the two a request has waited for in vain: Temporal or a worker.
+// silent finds which of the two did not answer a request in time: Temporal or a worker.
 func (a *API) silent(ctx context.Context, d *dependencyError) (dependency string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), healthTimeout)
 	defer cancel()

@@ -65,15 +65,8 @@ func connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer,
 	if a.metrics, err = telemetry.New(c.Version); err != nil {
 		return nil, err
 	}
-	options, err := temporalclient.Options(temporalAddr, a.log, a.metrics.Temporal())
+	options, err := c.temporalOptions(temporalAddr, a.log, a.metrics.Temporal())
 	if err != nil {
-		return nil, usageError{err}
-	}
-	payloads, err := codec.New(c.Codec.Keys...)
-	if err != nil {
-		return nil, err
-	}
-	if err := payloads.Install(&options); err != nil {
 		return nil, err
 	}
 	requestid.Install(&options, a.requests)
@@ -98,6 +91,19 @@ func connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer,
 		return nil, err
 	}
 	return a, nil
+}
+
+// temporalOptions are those of a client of Temporal that encrypts and decrypts payloads.
+func (c Config) temporalOptions(addr string, log *slog.Logger, metrics client.MetricsHandler) (client.Options, error) {
+	options, err := temporalclient.Options(addr, log, metrics)
+	if err != nil {
+		return options, usageError{err}
+	}
+	payloads, err := codec.New(c.Codec.Keys...)
+	if err != nil {
+		return options, err
+	}
+	return options, payloads.Install(&options)
 }
 
 // Close closes the connections, and exports what is left to export.

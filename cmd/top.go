@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/twtr-dev/twtr/internal/codec"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
 	"github.com/twtr-dev/twtr/internal/top"
 	"github.com/twtr-dev/twtr/workers"
@@ -49,15 +48,8 @@ It reads Temporal and the store, and changes nothing. It also works while the st
 func runTop(c *cobra.Command, config Config, interval time.Duration, once bool) error {
 	ctx, cancel := context.WithCancel(c.Context())
 	defer cancel()
-	options, err := temporalclient.Options("", slog.New(slog.DiscardHandler), nil)
+	options, err := config.temporalOptions("", slog.New(slog.DiscardHandler), nil)
 	if err != nil {
-		return usageError{err}
-	}
-	payloads, err := codec.New(config.Codec.Keys...)
-	if err != nil {
-		return err
-	}
-	if err := payloads.Install(&options); err != nil {
 		return err
 	}
 	temporal, err := temporalclient.Dial(ctx, options, workflows.SearchAttributes)

@@ -28,7 +28,6 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
-	"github.com/twtr-dev/twtr/internal/codec"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
 	"github.com/twtr-dev/twtr/workflows"
 )
@@ -51,15 +50,8 @@ workflow, its running activities and the workers that poll for them, for some 3 
 			if err != nil {
 				return err
 			}
-			options, err := temporalclient.Options("", slog.New(slog.DiscardHandler), nil)
+			options, err := config.temporalOptions("", slog.New(slog.DiscardHandler), nil)
 			if err != nil {
-				return usageError{err}
-			}
-			payloads, err := codec.New(config.Codec.Keys...)
-			if err != nil {
-				return err
-			}
-			if err := payloads.Install(&options); err != nil {
 				return err
 			}
 			temporal, err := temporalclient.Dial(c.Context(), options, nil)
@@ -67,7 +59,7 @@ workflow, its running activities and the workers that poll for them, for some 3 
 				return err
 			}
 			defer temporal.Close()
-			e := examiner{temporal: temporal, namespace: cmp.Or(options.Namespace, client.DefaultNamespace), id: id}
+			e := examiner{temporal: temporal, namespace: temporalclient.Namespace(options), id: id}
 			if err := e.examine(c.Context()); err != nil {
 				return err
 			}

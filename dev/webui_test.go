@@ -95,7 +95,7 @@ func (s *stack) seedCountedFollowers(followee string, n int) {
 	}
 }
 
-// made is what a POST made; with the browser beside it the machine may be busier than its deadline allows.
+// made returns what a POST made. It repeats a request that times out: the browser runs on the same machine and keeps it busy.
 func (s *stack) made(path, token string, body any) (data struct{ ID, AccessToken string }) {
 	s.t.Helper()
 	a := s.insist("POST", path, token, body)
@@ -112,7 +112,7 @@ func TestTheWebUITellsAtAGlanceHowFarADeliveryIs(t *testing.T) {
 	s.seedCountedFollowers("ann", 40_000)
 	id := "post-tweet/" + s.made("/tweets", ann, map[string]string{"content": "to all of you"}).ID
 	s.eventually("the first step is complete", func() bool { return s.hasSeveralSteps(id) })
-	stop() // so that it goes on running, and its steps have an error
+	stop() // so that it stays running, and its steps have an error
 	ui.open(ui.page(s, id, "user-metadata"),
 		`ann tweets`, `writes it into the feeds of its author.s followers`,
 		`delivered: [23]\d,\d{3} of about 40,000 feeds \(\d\d%\)`, `rate: [\d,]+ feeds a second`, `left: \d+ of 16 buckets of followers`,

@@ -53,7 +53,7 @@ trap 'exit 143' TERM
 sbom=$(scripts/binary.sh sbom-generator sbom-generator .)
 helm=$(scripts/tools.sh helm)
 
-# licenses prints those of all modules in the binary, which whoever distributes it must pass on.
+# licenses prints those of all modules in the binary, which must be distributed with it.
 licenses() {
   local module directory files
   cat "$(go env GOROOT)/LICENSE"

@@ -113,8 +113,8 @@ if ! find_browser; then
 fi
 
 # These mostly wait, for timeouts and for work that is retried: twice as many in parallel as two cores would run by default.
-# TEMPORAL_DEBUG: where a busy machine leaves a workflow without a processor for a second, the SDK takes it for a deadlock and goes on
-# while the workflow runs, which is a data race.
+# TEMPORAL_DEBUG turns the SDK's deadlock detector off. It fires when a busy machine does not run a workflow for a second, and the SDK then
+# continues while the workflow runs, which is a data race.
 step "end to end" env TEMPORAL_DEBUG=1 go -C dev test "${race[@]}" -count=1 -parallel 4 -timeout 30m ./...
 if [ "$(uname -s)" = Linux ]; then
   step "faults, SQLite" go -C dev run ./chaos -seed 1 -for 40s -followers 2000 -store sqlite
