@@ -31,6 +31,7 @@ type env struct {
 	*testsuite.TestWorkflowEnvironment
 	counts    []activities.Bucket // that were requested
 	histories *histories
+	inFlight  *inFlight
 
 	steps   []activities.Step // that run
 	lookErr error
@@ -43,7 +44,8 @@ func newEnv(t *testing.T) *env {
 	s, err := sqlite.Open(t.Context(), path)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	e := &env{path: path, t: t, store: &store{Store: s}, histories: &histories{posted: map[uuid.UUID]int{}}}
+	e := &env{path: path, t: t, store: &store{Store: s}, histories: &histories{posted: map[uuid.UUID]int{}}, inFlight: &inFlight{}}
+	t.Cleanup(e.inFlight.wait)
 	for _, name := range []string{"ann", "bob"} {
 		require.NoError(t, s.CreateUser(t.Context(), twtr.User{Username: name, Email: name + "@example.com", PasswordHash: "first", CreatedAt: start}))
 	}
@@ -63,7 +65,7 @@ func (e *env) next() {
 	e.SetStartTime(now)
 	e.SetTestTimeout(time.Minute)
 	e.SetWorkerOptions(worker.Options{
-		Interceptors:             []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}, &unlimited{}},
+		Interceptors:             []interceptor.WorkerInterceptor{&temporalerr.Interceptor{}, &unlimited{}, e.inFlight},
 		DeadlockDetectionTimeout: time.Minute, // a busy machine may not run a workflow for the default of one second
 	})
 	e.RegisterActivity(activities.NewFeeds(e.store, activities.FeedsConfig{MaxItems: 1000}))
@@ -72,6 +74,33 @@ func (e *env) next() {
 	e.RegisterActivity(&activities.Users{Store: e.store, Unseal: unseal, NameHold: nameHold})
 	e.RegisterWorkflow(workflows.Follow)
 	e.RegisterWorkflow(workflows.CountFollowers)
+}
+
+// inFlight knows whether activities run: the environment does not wait for those of a workflow that ends before them, and the
+// store must not be closed meanwhile.
+type inFlight struct {
+	interceptor.WorkerInterceptorBase
+	mu sync.RWMutex // every activity has it for reading
+}
+
+func (f *inFlight) wait() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+}
+
+func (f *inFlight) InterceptActivity(_ context.Context, next interceptor.ActivityInboundInterceptor) interceptor.ActivityInboundInterceptor {
+	return &inFlightInbound{interceptor.ActivityInboundInterceptorBase{Next: next}, f}
+}
+
+type inFlightInbound struct {
+	interceptor.ActivityInboundInterceptorBase
+	*inFlight
+}
+
+func (i *inFlightInbound) ExecuteActivity(ctx context.Context, in *interceptor.ExecuteActivityInput) (any, error) {
+	i.mu.RLock()
+	defer i.mu.RUnlock()
+	return i.Next.ExecuteActivity(ctx, in)
 }
 
 // start is when the first run of a test starts; Temporal's clock need not be near the store's.
