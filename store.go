@@ -171,8 +171,9 @@ type FeedStore interface {
 	// TrimFeed removes all but the newest keep rows of the reader's feed; items and marks of retracted ones both count. An
 	// older item that is put after the trim stays until the next one.
 	TrimFeed(ctx context.Context, reader string, keep int) error
-	// FeedFloor returns the id of the keep-th newest row of the reader's feed, as TrimFeed counts them: a tweet below it may
-	// have been trimmed. It is [uuid.Nil] if there are fewer rows.
+	// FeedFloor returns the id below which a tweet may be absent from the reader's feed because of its length: that of the keep-th
+	// newest row, as TrimFeed counts them, or of the oldest row that a trim has kept, whichever is newer. It is [uuid.Nil] if
+	// there are fewer rows and the feed was never trimmed.
 	FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error)
 	// ReadersHavingFeedItem returns those of the readers whose feeds hold the tweet, in the order they were given.
 	ReadersHavingFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) ([]string, error)

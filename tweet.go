@@ -1,6 +1,7 @@
 package twtr
 
 import (
+	"bytes"
 	"encoding/json"
 	"strings"
 	"time"
@@ -71,6 +72,14 @@ func NewTweetID(now time.Time) (uuid.UUID, error) {
 		setTime(&id, TimeOf(id).Add(skew))
 	}
 	return id, nil
+}
+
+// NewerTweet returns the id of the newer of two tweets. [uuid.Nil] is older than all.
+func NewerTweet(a, b uuid.UUID) uuid.UUID {
+	if bytes.Compare(a[:], b[:]) < 0 {
+		return b
+	}
+	return a
 }
 
 // FirstTweetID returns the smallest id that a tweet of that time can have.

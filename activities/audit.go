@@ -32,8 +32,8 @@ type AuditProgress struct {
 const auditConcurrency = 16
 
 // AuditDelivery reads the feeds of the author's followers again, and counts those that lack the tweet or, if it is deleted,
-// still have it. A feed should have a tweet that is not older than the reader's [twtr.Follow.Since], unless newer tweets already fill
-// the feed. It fails with [twtr.NotFound] if the tweet never existed.
+// still have it. A feed should have a tweet that is not older than the reader's [twtr.Follow.Since], unless it may have been trimmed
+// (see [twtr.FeedStore.FeedFloor]). It fails with [twtr.NotFound] if the tweet never existed.
 func (a *Feeds) AuditDelivery(ctx context.Context, in AuditDeliveryInput) (twtr.Audit, error) {
 	report, err := a.auditDelivery(ctx, in)
 	if err == nil {
@@ -224,7 +224,8 @@ type RebuildFeedInput struct {
 }
 
 // RebuildFeed makes a feed what it should be: of each user whom the reader follows the newest [twtr.BackfillTweets] and those
-// from [twtr.Follow.Since] on, no deleted tweet, and nothing of anyone else; of all these the newest, up to the limit. It adds them all,
+// from [twtr.Follow.Since] on, no deleted tweet, and nothing of anyone else; of all these the newest, up to the limit, and nothing that
+// may have been trimmed: a trim is for good, also when deletions or an unfollow make room. It adds them all,
 // but counts as missing only those from Since on: when newer tweets are deleted, older ones become the newest, and nothing else adds
 // them to a feed.
 func (a *Feeds) RebuildFeed(ctx context.Context, in RebuildFeedInput) (twtr.Audit, error) {

@@ -376,9 +376,11 @@ func TestARetractionTrimsFeedsToo(t *testing.T) {
 		_, err := run(a, a.Retract, activities.RetractInput{TweetID: old.ID, Author: "ann", At: time.Now(), From: twtr.NewProgress()}, nil)
 		require.NoError(t, err)
 	}
+	fifth, err := s.FeedFloor(t.Context(), "reader-0", 5)
+	require.NoError(t, err)
 	floor, err := s.FeedFloor(t.Context(), "reader-0", 6)
 	require.NoError(t, err)
-	require.Equal(t, uuid.Nil, floor, "no more than 5 rows are left")
+	require.Equal(t, fifth, floor, "there is no sixth row")
 	items, err := s.Feed(t.Context(), "reader-0", twtr.Window{}, 100)
 	require.NoError(t, err)
 	require.Equal(t, []twtr.Tweet{kept}, items)
@@ -478,6 +480,42 @@ func TestWhatDeletionsMakeOneOfTheNewestIsNotMissingAndWhatWasBackfilledIs(t *te
 	feed, deliveries = audits(t, s)
 	require.Equal(t, twtr.Audit{Checked: 1}, feed)
 	require.Equal(t, twtr.Audit{Checked: 129}, deliveries)
+}
+
+func TestWhatATrimRemovedIsNotMissingWhenAnUnfollowMakesRoom(t *testing.T) {
+	s := newStore(t)
+	signUp(t, s, "ann", "bob", "carl")
+	const max = 5
+	a := activities.NewFeeds(s, activities.FeedsConfig{MaxItems: max})
+	for _, author := range []string{"ann", "carl"} {
+		require.NoError(t, s.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: author, At: time.Now().Add(-time.Second)}))
+	}
+	trimmed := []twtr.Tweet{newTweet(t, s), newTweet(t, s)}
+	require.NoError(t, s.PutFeedItems(t.Context(), "bob", trimmed, time.Now()))
+	for range max {
+		tweet := tweetAt(t, time.Now())
+		tweet.Username = "carl"
+		require.NoError(t, s.PutTweet(t.Context(), tweet))
+		require.NoError(t, s.PutFeedItem(t.Context(), tweet, []string{"bob"}))
+	}
+	require.NoError(t, s.TrimFeed(t.Context(), "bob", max))
+	kept := newTweet(t, s)
+	require.NoError(t, s.PutFeedItem(t.Context(), kept, []string{"bob"}))
+	unfollowed := twtr.Follow{Follower: "bob", Followee: "carl", At: time.Now().Add(time.Second)}
+	require.NoError(t, s.DeleteFollow(t.Context(), unfollowed))
+	_, err := a.Sweep(t.Context(), activities.FeedEdgeInput{Reader: "bob", Author: "carl", At: unfollowed.At})
+	require.NoError(t, err)
+	for _, tweet := range trimmed {
+		report, err := run(a, a.AuditDelivery, activities.AuditDeliveryInput{TweetID: tweet.ID, Repair: true}, nil)
+		require.NoError(t, err)
+		require.Equal(t, twtr.Audit{Checked: 1}, report)
+	}
+	report, err := run(a, a.RebuildFeed, activities.RebuildFeedInput{Reader: "bob"}, nil)
+	require.NoError(t, err)
+	require.Equal(t, twtr.Audit{Checked: 1}, report)
+	items, err := s.Feed(t.Context(), "bob", twtr.Window{}, 10)
+	require.NoError(t, err)
+	require.Equal(t, []twtr.Tweet{kept}, items)
 }
 
 func TestASweepRemovesTweetsOfTheFuture(t *testing.T) {

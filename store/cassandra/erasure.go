@@ -32,7 +32,8 @@ var ownPartitions = []struct {
 	newest []string
 	erase  string
 }{
-	{[]string{`SELECT max(writetime(body)) FROM feed_items WHERE username = ?`, `SELECT max(writetime(deleted)) FROM feed_items WHERE username = ?`},
+	{[]string{`SELECT max(writetime(body)) FROM feed_items WHERE username = ?`, `SELECT max(writetime(deleted)) FROM feed_items WHERE username = ?`,
+		`SELECT writetime(kept) FROM feed_items WHERE username = ? LIMIT 1`},
 		`DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ?`},
 	{[]string{`SELECT max(followed_at) FROM followings WHERE username = ?`}, `DELETE FROM followings USING TIMESTAMP ? WHERE username = ?`},
 	{[]string{`SELECT max(writetime(version)) FROM follower_counts WHERE username = ?`}, `DELETE FROM follower_counts USING TIMESTAMP ? WHERE username = ?`},

@@ -43,6 +43,7 @@ func TestRowsOfAnyTimeAreErasedWithTheirUser(t *testing.T) {
 	for _, statement := range []string{
 		"INSERT INTO feed_items (username, tweet_id, deleted) VALUES ('ann', uuid(), true) USING TIMESTAMP ?",
 		"INSERT INTO feed_items (username, tweet_id, author, body) VALUES ('ann', uuid(), 'x', 'x') USING TIMESTAMP ?",
+		"INSERT INTO feed_items (username, kept) VALUES ('ann', uuid()) USING TIMESTAMP ?",
 		"INSERT INTO follower_counts (username, bucket, count, version) VALUES ('ann', 1, 1, 1) USING TIMESTAMP ?",
 		fmt.Sprintf("INSERT INTO followings (username, followee, followed_at) VALUES ('ann', 'x', %d) USING TIMESTAMP ?", ahead),
 		"INSERT INTO idempotency_keys (username, key, tweet_id, request_hash, expires_at) VALUES ('ann', 'x', uuid(), 0x00, 0) USING TIMESTAMP ?",

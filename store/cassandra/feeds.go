@@ -19,8 +19,10 @@ const (
 	retractFeedItem = `UPDATE feed_items USING TIMESTAMP ? SET deleted = true, author = '', body = '' WHERE username = ? AND tweet_id = ?`
 	deleteFeedItem  = `DELETE author, body FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id = ?`
 	selectFeedItem  = `SELECT author, deleted FROM feed_items WHERE username = ? AND tweet_id = ?`
-	selectFeedIDs   = `SELECT tweet_id FROM feed_items WHERE username = ? LIMIT ?`
-	trimFeed        = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id <= ?`
+	// The row of a feed that has none has no tweet_id.
+	selectFeedRows = `SELECT tweet_id, kept FROM feed_items WHERE username = ? LIMIT ?`
+	putKept        = `UPDATE feed_items USING TIMESTAMP ? SET kept = ? WHERE username = ?`
+	trimFeed       = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id <= ?`
 	// Cassandra passes over marks, in one partition. A marked row that was put later has a body.
 	selectFeed = `SELECT tweet_id, author, body, deleted FROM feed_items WHERE username = ? AND tweet_id < ? AND tweet_id > ? AND body > '' LIMIT ?
 		ALLOW FILTERING`
@@ -75,32 +77,37 @@ func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []u
 }
 
 // TrimFeed implements [twtr.FeedStore]. It reads the clock because rows may have been written later than their tweets; one that
-// another process, whose clock is ahead, has just written stays until the next trim.
+// another process, whose clock is ahead, has just written stays until the next trim. What it keeps is stored with the time of that
+// tweet, so of several trims the newest wins.
 func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
-	ids, err := s.feedIDs(ctx, reader, keep+1)
+	ids, _, err := s.feedRows(ctx, reader, keep+1)
 	if err != nil || len(ids) <= keep {
 		return err
 	}
-	cut := ids[keep]
+	cut, kept := ids[keep], ids[max(keep-1, 0)]
 	at := max(time.Now().UnixMicro(), twtr.TimeOf(uuid.UUID(cut)).UnixMicro()) + 1
-	return s.exec(ctx, trimFeed, at, reader, cut)
+	return s.execBatch(ctx, row(putKept, twtr.TimeOf(uuid.UUID(kept)).UnixMicro(), kept, reader), row(trimFeed, at, reader, cut))
 }
 
 // FeedFloor implements [twtr.FeedStore].
 func (s *Store) FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error) {
-	ids, err := s.feedIDs(ctx, reader, keep)
+	ids, kept, err := s.feedRows(ctx, reader, keep)
 	if err != nil || len(ids) < keep {
-		return uuid.Nil, err
+		return kept, err
 	}
-	return uuid.UUID(ids[keep-1]), nil
+	return twtr.NewerTweet(uuid.UUID(ids[keep-1]), kept), nil
 }
 
-// feedIDs returns the ids of the newest rows of the reader's feed, items and marks.
-func (s *Store) feedIDs(ctx context.Context, reader string, limit int) ([]gocql.UUID, error) {
-	return list(ctx, s, func(row gocql.Scanner) (id gocql.UUID, err error) {
-		err = row.Scan(&id)
+// feedRows returns the ids of the newest rows of the reader's feed, items and marks, and the oldest one that a trim has kept.
+func (s *Store) feedRows(ctx context.Context, reader string, limit int) (ids []gocql.UUID, kept uuid.UUID, err error) {
+	ids, err = list(ctx, s, func(row gocql.Scanner) (id gocql.UUID, err error) {
+		err = row.Scan(&id, (*gocql.UUID)(&kept))
 		return id, err
-	}, limit, selectFeedIDs, reader)
+	}, limit, selectFeedRows, reader)
+	if len(ids) == 1 && ids[0] == (gocql.UUID{}) {
+		ids = nil
+	}
+	return ids, kept, err
 }
 
 // ReadersHavingFeedItem implements [twtr.FeedStore].

@@ -29,6 +29,7 @@ const (
 // is the last one, so that an erasure that stops can start again.
 var ownRows = []struct{ table, key string }{
 	{"feed_items", "tweet_id"},
+	{"feed_trims", "kept"},
 	{"follower_counts", "bucket"},
 	{"sessions", "family"},
 	{"login_failures", "source"},
@@ -132,6 +133,7 @@ func (s *Store) eraseAllEdges(ctx context.Context, query, username string) error
 var traces = []struct{ table, condition string }{
 	{"deliveries", "username = ?1"},
 	{"feed_items", "username = ?1 OR author = ?1"},
+	{"feed_trims", "username = ?1"},
 	{"follow_changes", "follower = ?1 OR followee = ?1"},
 	{"follower_counts", "username = ?1"},
 	{"followers", "username = ?1 OR follower = ?1"},

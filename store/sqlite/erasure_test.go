@@ -30,5 +30,5 @@ func TestTracesAreFoundByEachColumnThatNamesAUser(t *testing.T) {
 		columns = append(columns, column)
 	}
 	require.NoError(t, rows.Err())
-	storetest.RunTraces(t, s, columns, 17, func(statement string) { raw(t, path, statement) })
+	storetest.RunTraces(t, s, columns, 18, func(statement string) { raw(t, path, statement) })
 }

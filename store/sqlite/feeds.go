@@ -32,7 +32,10 @@ const (
 	selectNthRow = `SELECT tweet_id FROM feed_items WHERE username = ? AND NOT removed ORDER BY tweet_id DESC LIMIT 1 OFFSET ?`
 	trimItems    = `DELETE FROM feed_items WHERE username = ? AND tweet_id <= ? AND NOT removed AND NOT retracted`
 	// Marks become tombstones, and tombstones stay: a trim brings nothing back.
-	trimMarks    = `UPDATE feed_items SET removed = TRUE, retracted = FALSE WHERE username = ? AND tweet_id <= ? AND retracted`
+	trimMarks = `UPDATE feed_items SET removed = TRUE, retracted = FALSE WHERE username = ? AND tweet_id <= ? AND retracted`
+	// The newest wins, in whatever order trims end.
+	putTrim      = `INSERT INTO feed_trims (username, kept) VALUES (?, ?) ON CONFLICT DO UPDATE SET kept = max(kept, excluded.kept)`
+	selectTrim   = `SELECT kept FROM feed_trims WHERE username = ?`
 	selectWhoHas = `SELECT username FROM json_each(?) JOIN feed_items ON username = value AND tweet_id = ? AND NOT removed AND NOT retracted`
 )
 
@@ -95,11 +98,18 @@ func (s *Store) writeToFeed(ctx context.Context, statement string, n int, args f
 
 // TrimFeed implements [twtr.FeedStore].
 func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
-	cut, err := s.nthRow(ctx, reader, keep)
+	cut, err := s.feedRow(ctx, selectNthRow, reader, keep)
 	if err != nil || cut == uuid.Nil {
 		return err
 	}
+	kept, err := s.feedRow(ctx, selectNthRow, reader, max(keep-1, 0))
+	if err != nil {
+		return err
+	}
 	return s.transact(ctx, func(tx *sql.Tx) error {
+		if _, err := tx.ExecContext(ctx, putTrim, reader, kept[:]); err != nil {
+			return err
+		}
 		for _, trim := range []string{trimItems, trimMarks} {
 			if _, err := tx.ExecContext(ctx, trim, reader, cut[:]); err != nil {
 				return err
@@ -111,12 +121,17 @@ func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
 
 // FeedFloor implements [twtr.FeedStore].
 func (s *Store) FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error) {
-	return s.nthRow(ctx, reader, keep-1)
+	row, err := s.feedRow(ctx, selectNthRow, reader, keep-1)
+	if err != nil {
+		return uuid.Nil, err
+	}
+	trimmed, err := s.feedRow(ctx, selectTrim, reader)
+	return twtr.NewerTweet(row, trimmed), err
 }
 
-// nthRow returns the id of the n-th newest row of the reader's feed, counted from 0; [uuid.Nil] if there is none.
-func (s *Store) nthRow(ctx context.Context, reader string, n int) (id uuid.UUID, err error) {
-	err = s.read.QueryRowContext(ctx, selectNthRow, reader, n).Scan(&id)
+// feedRow returns the id that a query of a feed finds, or [uuid.Nil].
+func (s *Store) feedRow(ctx context.Context, query string, args ...any) (id uuid.UUID, err error) {
+	err = s.read.QueryRowContext(ctx, query, args...).Scan(&id)
 	if errors.Is(err, sql.ErrNoRows) {
 		return uuid.Nil, nil
 	}

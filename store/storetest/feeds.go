@@ -223,7 +223,7 @@ var feedTests = []test{
 		require.Len(t, feed(t, s, reader), rows-3)
 		require.NoError(t, s.TrimFeed(t.Context(), reader, 10))
 		requireFloor(10, tweets[10].ID)
-		requireFloor(11, uuid.Nil)
+		requireFloor(11, tweets[10].ID)
 		want := slices.Concat(tweets[:5], tweets[6:7], tweets[8:11])
 		require.Equal(t, want, feed(t, s, reader))
 		require.NoError(t, s.TrimFeed(t.Context(), reader, 10))
@@ -249,9 +249,41 @@ var feedTests = []test{
 			require.Equal(t, []twtr.Tweet{kept}, feed(t, s, reader))
 			floor, err := s.FeedFloor(t.Context(), reader, 2)
 			require.NoError(t, err)
-			require.Equal(t, uuid.Nil, floor)
+			require.Equal(t, kept.ID, floor)
 			require.NoError(t, s.PutFeedItem(t.Context(), item, []string{reader}))
 		}
+	}},
+	{"the floor of a feed never falls below a trim, whatever is removed or put afterwards", func(t *testing.T, s twtr.Store) {
+		reader, at := name(), now()
+		tweets := make([]twtr.Tweet, 20) // newest first
+		var ids []uuid.UUID
+		for i := range tweets {
+			tweets[i] = tweetAt("ann", at.Add(-time.Duration(i)*time.Minute), 0)
+			ids = append(ids, tweets[i].ID)
+		}
+		requireFloor := func(want uuid.UUID) {
+			t.Helper()
+			floor, err := s.FeedFloor(t.Context(), reader, 5)
+			require.NoError(t, err)
+			require.Equal(t, want, floor)
+		}
+		require.NoError(t, s.PutFeedItems(t.Context(), reader, tweets[:10], at))
+		require.NoError(t, s.TrimFeed(t.Context(), reader, 5))
+		requireFloor(ids[4])
+		require.NoError(t, s.DeleteFeedItems(t.Context(), reader, ids[1:5], at.Add(time.Second)))
+		requireFloor(ids[4])
+		require.NoError(t, s.DeleteFeedItems(t.Context(), reader, ids[:1], at.Add(time.Second)))
+		requireFloor(ids[4])
+		require.Empty(t, feed(t, s, reader))
+
+		older := tweets[10:]
+		require.NoError(t, s.PutFeedItems(t.Context(), reader, older, now().Add(time.Minute)))
+		requireFloor(ids[4])
+		require.Equal(t, older, feed(t, s, reader))
+		require.NoError(t, s.TrimFeed(t.Context(), reader, 5))
+		requireFloor(ids[4])
+		require.NoError(t, s.EraseUser(t.Context(), reader))
+		requireFloor(uuid.Nil)
 	}},
 	{"items among any number of retracted ones are read, each once over all pages", func(t *testing.T, s twtr.Store) {
 		reader, at := name(), now()
