@@ -148,8 +148,12 @@ func (o options) run(ctx context.Context, out io.Writer) (err error) {
 	return o.judge(newReport(ops, struck, recorder.delivery), check.Run(ops, final), recorder.wrong, out)
 }
 
-// afterwards is how long the clients go on when the last fault is healed, so that one can see how they recover.
-const afterwards = 15 * time.Second
+const (
+	// before is how long the clients act before an outage, so that it meets deliveries and changes that are in flight.
+	before = 30 * time.Second
+	// afterwards is how long the clients go on when the last fault is healed, so that one can see how they recover.
+	afterwards = 15 * time.Second
+)
 
 // strike lets the clients act and the faults happen, for the time of the run.
 func (o options) strike(ctx context.Context, s *system, c *clients, u *usage) ([]struck, error) {
@@ -162,6 +166,9 @@ func (o options) strike(ctx context.Context, s *system, c *clients, u *usage) ([
 	var err error
 	switch {
 	case o.outage > 0:
+		if err = traffic.Wait(ctx, before); err != nil {
+			break
+		}
 		err = striker.strike(ctx, []fault{{name: "Cassandra is unavailable", atLeast: o.outage, atMost: o.outage, strike: s.killNodes(cassandraNodes)}})
 	case o.only == "none":
 		err = traffic.Wait(ctx, o.length)
