@@ -77,6 +77,10 @@ func (c *clients) start(ctx context.Context) {
 		d := &device{clients: c, random: rand.New(rand.NewPCG(c.seed, uint64(100+n)))}
 		c.done.Go(func() { d.competeForNames(ctx, n) })
 	}
+	for n := range 2 {
+		d := &device{clients: c, random: rand.New(rand.NewPCG(c.seed, uint64(300+n)))}
+		c.done.Go(func() { d.leaveWhoPosts(ctx, n) })
+	}
 	c.done.Go(func() {
 		(&device{clients: c, name: celebrity, random: rand.New(rand.NewPCG(c.seed, 200))}).postToMany(ctx)
 	})
@@ -310,6 +314,45 @@ func (d *device) competeForNames(ctx context.Context, who int) {
 			}
 			d.signUp(ctx, name, who)
 			d.readProfile(ctx, name)
+		}
+	}
+}
+
+// leaveWhoPosts follows all users with a new name, and lets one after the other post and unfollows them at about the same time: the
+// delivery has the follower on its page, and writes the feed after the unfollow. They are never followed again, so that what a
+// delivery leaves in the feed is there at the end of the run.
+func (d *device) leaveWhoPosts(ctx context.Context, who int) {
+	var authors []*device
+	for i, name := range d.users {
+		authors = append(authors, &device{clients: d.clients, name: name, random: rand.New(rand.NewPCG(d.seed, uint64(400+100*who+i)))})
+	}
+	for round := 0; ; round++ {
+		d.name, d.access, d.refresh = fmt.Sprintf("leaver%d-%d", who, round), "", ""
+		for d.access == "" {
+			if !d.pause(ctx, time.Second) {
+				return
+			}
+			d.signUp(ctx, d.name, 0)
+		}
+		for _, author := range authors {
+			d.edge(ctx, history.Follow, author.name)
+		}
+		for _, author := range authors {
+			if !d.pause(ctx, 500*time.Millisecond) {
+				return
+			}
+			if !d.authenticated(ctx) || !author.authenticated(ctx) {
+				continue
+			}
+			var posted sync.WaitGroup
+			posted.Go(func() {
+				if author.pause(ctx, 500*time.Millisecond) {
+					author.post(ctx)
+				}
+			})
+			d.pause(ctx, 500*time.Millisecond)
+			d.edge(ctx, history.Unfollow, author.name)
+			posted.Wait()
 		}
 	}
 }

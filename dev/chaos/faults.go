@@ -79,6 +79,9 @@ func (s *system) faults() (all []fault) {
 		add("connections to Temporal "+f.name, "temporal", 3*second, 12*second, disturbed(f.disturb, s.proxies.temporal))
 		add("connections to Cassandra "+f.name, "cassandra", 3*second, 12*second, disturbed(f.disturb, s.proxies.cassandra...))
 	}
+	// A page of followers is written 1.6 s after it was read: within its window, but after the first sweep of an unfollow meanwhile.
+	add("connections to Cassandra are delayed by 0.8 s", "cassandra", 10*second, 20*second,
+		disturbed(func(p *netfault.Proxy) error { return p.Delay(800 * time.Millisecond) }, s.proxies.cassandra...))
 	add("the clock of an API is off by 5 s", "api", 5*second, 15*second, s.moveClock(s.apis))
 	for _, domain := range domains {
 		add("the clock of a worker of "+domain+" is off by 5 s", domain, 5*second, 15*second, s.moveClock(s.workersOf(domain)))

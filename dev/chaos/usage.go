@@ -45,7 +45,11 @@ func (u *usage) measure(ctx context.Context, when string) {
 	}
 }
 
-// usage returns the memory and the goroutines of a process, by its metrics.
+// cachedWorkflows is the SDK's metric of how many workflows the process has in its cache. There is a value for each type of workflow: what
+// it was at the last task of one.
+const cachedWorkflows = "temporal_sticky_cache_size"
+
+// usage returns the memory, the goroutines and the cached workflows of a process, by its metrics.
 func (p *process) usage(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -60,15 +64,16 @@ func (p *process) usage(ctx context.Context) (string, error) {
 	defer response.Body.Close()
 	values := map[string]float64{}
 	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
-		if name, value, ok := strings.Cut(lines.Text(), " "); ok {
-			values[name], _ = strconv.ParseFloat(value, 64) // of a comment it is 0
-		}
+		series, text, _ := strings.Cut(lines.Text(), " ")
+		name, _, _ := strings.Cut(series, "{")
+		value, _ := strconv.ParseFloat(text, 64) // of a comment it is 0
+		values[name] = max(values[name], value)
 	}
-	return fmt.Sprintf("%.0f MiB, %.0f", values["process_resident_memory_bytes"]/(1<<20), values["go_goroutines"]), nil
+	return fmt.Sprintf("%.0f MiB, %.0f, %.0f", values["process_resident_memory_bytes"]/(1<<20), values["go_goroutines"], values[cachedWorkflows]), nil
 }
 
 func (u *usage) table(out io.Writer) {
-	fmt.Fprintf(out, "\nresident memory, goroutines\n\n| process | %s |\n|%s\n", strings.Join(u.times, " | "), strings.Repeat("---|", 1+len(u.times)))
+	fmt.Fprintf(out, "\nresident memory, goroutines, cached workflows\n\n| process | %s |\n|%s\n", strings.Join(u.times, " | "), strings.Repeat("---|", 1+len(u.times)))
 	for _, p := range u.of() {
 		fmt.Fprintf(out, "| %s | %s |\n", p.name, strings.Join(u.rows[p.name], " | "))
 	}
