@@ -107,3 +107,19 @@ var chaosClock = func() (seconds int64) {
 `
 	return o.change(filepath.Join(root, "src", "time", "time.go"), begin, begin+"\tsec += chaosClock\n")
 }
+
+// deliverLate makes a delivery wait for $CHAOS_LATE after it has read a page of followers, as a process does that is paused there. A
+// pause from outside would have to hit these few milliseconds.
+func (o *overlay) deliverLate(root string) error {
+	o.sources[filepath.Join(root, "activities", "chaos.go")] = `package activities
+
+import (
+	"os"
+	"time"
+)
+
+var chaosLate, _ = time.ParseDuration(os.Getenv("CHAOS_LATE"))
+`
+	const write = "\t\tif err := a.feeds.PutFeedItem("
+	return o.change(filepath.Join(root, "activities", "feeds.go"), write, "\t\ttime.Sleep(chaosLate)\n"+write)
+}

@@ -17,3 +17,7 @@ func TestEachSafeguardThatARunCanTakeAwayIsInTheSource(t *testing.T) {
 func TestTheClockOfABinaryCanBeMoved(t *testing.T) {
 	require.NoError(t, (&overlay{dir: t.TempDir(), sources: map[string]string{}}).skewClock(t.Context()))
 }
+
+func TestDeliveriesOfABinaryCanBeLate(t *testing.T) {
+	require.NoError(t, (&overlay{dir: t.TempDir(), sources: map[string]string{}}).deliverLate("../.."))
+}

@@ -14,15 +14,16 @@ import (
 type programs struct {
 	root   string // of the repository
 	v1, v2 string // twtr, in two versions of the same code
-	skewed string // twtr whose clock is off by $CHAOS_CLOCK seconds
 	dev    string
+	// hindered is twtr whose clock is off by $CHAOS_CLOCK seconds, and which delivers $CHAOS_LATE late.
+	hindered string
 }
 
 // build builds them, without a safeguard if broken names one.
 func build(ctx context.Context, root, dir, broken string) (programs, error) {
 	p := programs{
-		root: root, v1: filepath.Join(dir, "twtr-v1"), v2: filepath.Join(dir, "twtr-v2"), skewed: filepath.Join(dir, "twtr-skewed"),
-		dev: filepath.Join(dir, "dev"),
+		root: root, v1: filepath.Join(dir, "twtr-v1"), v2: filepath.Join(dir, "twtr-v2"), dev: filepath.Join(dir, "dev"),
+		hindered: filepath.Join(dir, "twtr-hindered"),
 	}
 	changes := &overlay{dir: dir, sources: map[string]string{}}
 	if broken != "" {
@@ -37,14 +38,17 @@ func build(ctx context.Context, root, dir, broken string) (programs, error) {
 	if err := changes.skewClock(ctx); err != nil {
 		return p, err
 	}
-	skewed, err := changes.write("skewed")
+	if err := changes.deliverLate(root); err != nil {
+		return p, err
+	}
+	hindered, err := changes.write("hindered")
 	if err != nil {
 		return p, err
 	}
 	for _, args := range [][]string{
 		{"build", "-overlay", plain, "-o", p.v1, "-ldflags=-X main.version=v1", "./cmd/twtr"},
 		{"build", "-overlay", plain, "-o", p.v2, "-ldflags=-X main.version=v2", "./cmd/twtr"},
-		{"build", "-overlay", skewed, "-o", p.skewed, "./cmd/twtr"},
+		{"build", "-overlay", hindered, "-o", p.hindered, "./cmd/twtr"},
 		{"-C", "dev", "build", "-overlay", plain, "-o", p.dev, "."},
 	} {
 		if _, err := goTool(ctx, root, args...); err != nil {
