@@ -318,9 +318,9 @@ func (d *device) competeForNames(ctx context.Context, who int) {
 	}
 }
 
-// leaveWhoPosts follows all users with a new name, and lets one after the other post and unfollows them at about the same time: the
-// delivery has the follower on its page, and writes the feed after the unfollow. They are never followed again, so that what a
-// delivery leaves in the feed is there at the end of the run.
+// leaveWhoPosts follows all users with a new name, and lets one after the other post and unfollows them at about the same time, so that
+// a delivery that has read the follower writes after the unfollow. The name never follows them again: what a delivery leaves in its feed
+// is there at the end of the run.
 func (d *device) leaveWhoPosts(ctx context.Context, who int) {
 	var authors []*device
 	for i, name := range d.users {

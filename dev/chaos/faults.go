@@ -83,7 +83,7 @@ func (s *system) faults() (all []fault) {
 	for _, domain := range domains {
 		add("the clock of a worker of "+domain+" is off by 5 s", domain, 5*second, 15*second, s.replace(s.workersOf(domain), clocks...))
 	}
-	// The window of a page is 3 s. The first sweep of an unfollow comes meanwhile.
+	// Within the page's window of 3 s, but after the first sweep of an unfollow that came meanwhile.
 	add("a worker of feeds writes 1.5 s late", "feeds", 10*second, 20*second, s.replace(s.workersOf("feeds"), "CHAOS_LATE=1.5s"))
 	return all
 }
@@ -197,8 +197,8 @@ func disturbed(disturb func(*netfault.Proxy) error, all ...*netfault.Proxy) stri
 	}
 }
 
-// clocks are those of the hindered program, 5 s ahead and behind.
-var clocks = []string{"CHAOS_CLOCK=5", "CHAOS_CLOCK=-5"}
+// clocks are those of the hindered program, 5 s behind and ahead.
+var clocks = []string{"CHAOS_CLOCK=-5", "CHAOS_CLOCK=5"}
 
 // replace replaces a process by one of the hindered program, with one of those variables, and later by one of its own program.
 func (s *system) replace(of []*process, variables ...string) strike {
