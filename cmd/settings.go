@@ -68,7 +68,7 @@ var settings = []setting{
 	{key: "worker.max_pollers", def: "16", help: "maximum pollers of each kind; scales up from two while there is work", parse: number(2, func(c *Config) *int { return &c.Workers.Options.MaxPollers })},
 	{key: "worker.max_activities", def: "1000", help: "maximum activities that a worker runs at a time", parse: number(2, func(c *Config) *int { return &c.Workers.Options.MaxActivities })},
 	{key: "worker.max_workflow_tasks", def: "1000", help: "maximum workflow tasks that a worker runs at a time", parse: number(2, func(c *Config) *int { return &c.Workers.Options.MaxWorkflowTasks })},
-	{key: "worker.cached_workflows", def: "10000", help: "maximum open workflows that a worker process keeps in memory; the state of others is rebuilt from their histories", parse: number(1, func(c *Config) *int { return &c.Workers.CachedWorkflows })},
+	{key: "worker.cached_workflows", def: "4000", help: "maximum workflows that a worker process keeps in memory, of up to 64 KiB each; the state of others is rebuilt from their histories", parse: number(1, func(c *Config) *int { return &c.Workers.CachedWorkflows })},
 	{key: "ops.addr", def: "127.0.0.1:3003", help: "address the API or a worker serves /healthz, /readyz and /metrics on; empty: none", parse: address(func(c *Config) *string { return &c.Ops.Addr })},
 	{key: "ops.pprof", def: "false", help: "serve the Go profiles /debug/pprof/ on ops.addr, too: true or false", parse: boolean(func(c *Config) *bool { return &c.Ops.Pprof })},
 	{key: "log.level", def: "info", help: "lowest level that is logged: debug, info, warn or error", parse: parseLogLevel},
