@@ -4,7 +4,6 @@
 #   scripts/cassandra.sh start [nodes]   1 to 3 nodes on 127.0.0.1, .2, .3, port 9042 (several: on Java); returns when they are ready;
 #                                        default: as many as have data, or one; starts those that do not run
 #   scripts/cassandra.sh stop|status     the nodes that start started; keeps the data
-#   scripts/cassandra.sh pause|resume    freezes and thaws them, to simulate an outage
 #   scripts/cassandra.sh fetch           prints the directory of its Java archives
 #   TWTR_CASSANDRA_DIR                   the directory of data, logs and process ids (.twtr/cassandra)
 #   TWTR_CASSANDRA_NETWORK               the first three numbers of the nodes' addresses (127.0.0); with others a second cluster can run
@@ -208,19 +207,6 @@ stop() {
   if docker_engine && docker_ours; then docker stop "$CONTAINER" >/dev/null; fi
 }
 
-signal() { # signal STOP|CONT pause|unpause
-  local all
-  all=$(pids)
-  if [ -n "$all" ]; then
-    # shellcheck disable=SC2086 # one word per process
-    kill "-$1" $all
-  elif docker_engine && docker_ours; then
-    docker "$2" "$CONTAINER" >/dev/null
-  else
-    die "no Cassandra that this script started is running"
-  fi
-}
-
 case ${1:-} in
 start) start "${2:-}" ;;
 stop) stop ;;
@@ -238,10 +224,8 @@ fetch)
   fetch
   echo "$LIB"
   ;;
-pause) signal STOP pause ;;
-resume) signal CONT unpause ;;
 *)
-  sed -n 2,13p "$0"
+  sed -n 2,12p "$0"
   exit 2
   ;;
 esac
