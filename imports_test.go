@@ -60,6 +60,10 @@ var mayImport = []struct {
 		"modernc.org/sqlite/...", "github.com/golang-migrate/migrate/v4/...",
 		"github.com/google/uuid",
 	}},
+	{"./store/sqlite/sqlitetest", []string{
+		"./store/sqlite",
+		"github.com/stretchr/testify/...",
+	}},
 	{"./store/storetest", []string{
 		".",
 		"github.com/google/uuid", "github.com/stretchr/testify/...",
@@ -79,7 +83,7 @@ var onlyImportedBy = []struct {
 	{"github.com/gocql/gocql/...", []string{"./store/cassandra"}},
 	{"github.com/gin-gonic/gin/...", []string{"./api"}},
 	{"github.com/getkin/kin-openapi/...", []string{"./api/apitest"}},
-	{"./store/...", []string{"./cmd/..."}},
+	{"./store/...", []string{"./cmd/...", "./store/sqlite/sqlitetest"}},
 }
 
 func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {

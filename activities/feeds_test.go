@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -16,17 +15,10 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
-	"github.com/twtr-dev/twtr/store/sqlite"
+	"github.com/twtr-dev/twtr/store/sqlite/sqlitetest"
 )
 
-func newStore(t *testing.T) twtr.Store {
-	path := filepath.Join(t.TempDir(), "twtr.db")
-	require.NoError(t, sqlite.Migrate(t.Context(), path))
-	s, err := sqlite.Open(t.Context(), path)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s
-}
+func newStore(t *testing.T) twtr.Store { return sqlitetest.Open(t) }
 
 // signUp creates users.
 func signUp(t *testing.T, s twtr.Store, names ...string) {

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,7 +20,7 @@ import (
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/internal/seal"
 	"github.com/twtr-dev/twtr/internal/telemetry"
-	"github.com/twtr-dev/twtr/store/sqlite"
+	"github.com/twtr-dev/twtr/store/sqlite/sqlitetest"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
@@ -47,12 +46,7 @@ type system struct {
 }
 
 func newSystem(t *testing.T) *system {
-	path := filepath.Join(t.TempDir(), "twtr.db")
-	require.NoError(t, sqlite.Migrate(t.Context(), path))
-	store, err := sqlite.Open(t.Context(), path)
-	require.NoError(t, err)
-	t.Cleanup(store.Close)
-	return &system{t: t, store: store, now: time.Now()}
+	return &system{t: t, store: sqlitetest.Open(t), now: time.Now()}
 }
 
 // sleep lets time pass. If that is long, all processes have read the ended sessions after it, if they can.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"path/filepath"
 	"reflect"
 	"testing"
 	"time"
@@ -22,7 +21,7 @@ import (
 	"go.temporal.io/sdk/workflow"
 
 	"github.com/twtr-dev/twtr"
-	"github.com/twtr-dev/twtr/store/sqlite"
+	"github.com/twtr-dev/twtr/store/sqlite/sqlitetest"
 )
 
 // recorded are traces that are kept in memory.
@@ -31,15 +30,6 @@ func recorded(t *testing.T) (*Traces, *tracetest.InMemoryExporter) {
 	traces := &Traces{sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))}
 	t.Cleanup(traces.Close)
 	return traces, spans
-}
-
-func openStore(t *testing.T) twtr.Store {
-	path := filepath.Join(t.TempDir(), "twtr.db")
-	require.NoError(t, sqlite.Migrate(t.Context(), path))
-	s, err := sqlite.Open(t.Context(), path)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s
 }
 
 // attributes are those of a span, as text.
@@ -97,7 +87,7 @@ func observed(t *testing.T, traces *Traces) twtr.Store {
 	t.Helper()
 	metrics, err := New("v1")
 	require.NoError(t, err)
-	store, err := metrics.Store(openStore(t), "sqlite", traces)
+	store, err := metrics.Store(sqlitetest.Open(t), "sqlite", traces)
 	require.NoError(t, err)
 	return store
 }
