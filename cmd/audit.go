@@ -18,6 +18,7 @@ import (
 	"go.temporal.io/sdk/converter"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/inspect"
 	"github.com/twtr-dev/twtr/internal/temporalerr"
 	"github.com/twtr-dev/twtr/workflows"
 )
@@ -134,8 +135,6 @@ const (
 	auditEvery = 500 * time.Millisecond
 	// workerTimeout is how long an audit waits for a worker to take its next task before it says so.
 	workerTimeout = 3 * time.Second
-	// pollAge is the age of the last poll from which a worker counts as gone: a poll takes up to a minute.
-	pollAge = 65 * time.Second
 )
 
 // run starts the workflow, prints its progress on standard error, and its result on standard output.
@@ -168,7 +167,7 @@ func (a audit) run(c *cobra.Command, s *Settings, timeout time.Duration) error {
 		return temporalerr.FromTemporal(err)
 	}
 	fmt.Fprintf(c.ErrOrStderr(), "started workflow %s\n", run.GetID())
-	found, err := a.follow(ctx, app.temporal, run, c.ErrOrStderr())
+	found, err := a.follow(ctx, app, run, c.ErrOrStderr())
 	switch {
 	case err == nil:
 		return a.report(found, c.OutOrStdout())
@@ -208,7 +207,7 @@ func (a audit) units(n int64) string {
 }
 
 // follow prints what the workflow does until it is closed, and returns its result.
-func (a audit) follow(ctx context.Context, temporal client.Client, run client.WorkflowRun, out io.Writer) (found twtr.Audit, err error) {
+func (a audit) follow(ctx context.Context, app *App, run client.WorkflowRun, out io.Writer) (found twtr.Audit, err error) {
 	last, waiting := "", time.Now() // since when no worker has taken its task
 	say := func(line string) {
 		if line != "" && line != last {
@@ -222,7 +221,7 @@ func (a audit) follow(ctx context.Context, temporal client.Client, run client.Wo
 		case <-ctx.Done():
 			return found, ctx.Err()
 		}
-		d, err := temporal.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
+		d, err := app.temporal.DescribeWorkflowExecution(ctx, run.GetID(), run.GetRunID())
 		if err != nil {
 			return found, err
 		}
@@ -234,7 +233,7 @@ func (a audit) follow(ctx context.Context, temporal client.Client, run client.Wo
 			waiting = time.Now()
 		}
 		if time.Since(waiting) > workerTimeout {
-			reason, err := a.whyNoWorker(ctx, temporal)
+			reason, err := a.whyNoWorker(ctx, inspect.NewQueues(app.temporal, app.namespace))
 			if err != nil {
 				return found, err
 			}
@@ -271,18 +270,15 @@ func waitsForWorker(d *workflowservice.DescribeWorkflowExecutionResponse) bool {
 }
 
 // whyNoWorker says whether there is a worker at all.
-func (a audit) whyNoWorker(ctx context.Context, temporal client.Client) (string, error) {
+func (a audit) whyNoWorker(ctx context.Context, queues *inspect.Queues) (string, error) {
 	queue := a.options.TaskQueue
-	d, err := temporal.DescribeTaskQueue(ctx, queue, enums.TASK_QUEUE_TYPE_WORKFLOW)
+	state, err := queues.Look(ctx, inspect.Queue{Name: queue, Type: enums.TASK_QUEUE_TYPE_WORKFLOW})
 	if err != nil {
 		return "", err
 	}
-	for _, poller := range d.GetPollers() {
-		// A clock that is wrong changes the words and nothing else.
-		if time.Since(poller.GetLastAccessTime().AsTime()) < pollAge {
-			return fmt.Sprintf("waiting for a worker of task queue %s: %s polls it, and has not taken the task yet", queue, poller.GetIdentity()), nil
-		}
+	if len(state.Live) > 0 {
+		return fmt.Sprintf("waiting for a worker of task queue %s: %s polls it, and has not taken the task yet", queue, state.Live[0].GetIdentity()), nil
 	}
 	return fmt.Sprintf("waiting for a worker of task queue %[1]s, which none has polled for %[2]d s: start `twtr worker %[1]s`",
-		queue, int(pollAge.Seconds())), nil
+		queue, int(inspect.Gone.Seconds())), nil
 }

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -26,7 +25,7 @@ import (
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/internal/backlog"
 	"github.com/twtr-dev/twtr/internal/telemetry"
-	"github.com/twtr-dev/twtr/store/sqlite"
+	"github.com/twtr-dev/twtr/store/sqlite/sqlitetest"
 	"github.com/twtr-dev/twtr/workers"
 )
 
@@ -40,8 +39,8 @@ func (i idle) WorkflowService() workflowservice.WorkflowServiceClient {
 	return idleService{down: i.down}
 }
 
-func (i idle) CountWorkflow(context.Context, *workflowservice.CountWorkflowExecutionsRequest) (*workflowservice.CountWorkflowExecutionsResponse, error) {
-	return &workflowservice.CountWorkflowExecutionsResponse{}, i.down
+func (i idle) ListWorkflow(context.Context, *workflowservice.ListWorkflowExecutionsRequest) (*workflowservice.ListWorkflowExecutionsResponse, error) {
+	return &workflowservice.ListWorkflowExecutionsResponse{}, i.down
 }
 
 type idleService struct {
@@ -58,12 +57,7 @@ func allMetrics(t *testing.T, temporal client.Client) string {
 	ctx := t.Context()
 	metrics, err := telemetry.New("v1")
 	require.NoError(t, err)
-	file := filepath.Join(t.TempDir(), "twtr.db")
-	require.NoError(t, sqlite.Migrate(ctx, file))
-	opened, err := sqlite.Open(ctx, file)
-	require.NoError(t, err)
-	t.Cleanup(opened.Close)
-	store, err := metrics.Store(opened, "sqlite", nil)
+	store, err := metrics.Store(sqlitetest.Open(t), "sqlite", nil)
 	require.NoError(t, err)
 	handler, err := api.New(api.Config{
 		Store: store, Temporal: temporal, Logger: slog.New(slog.DiscardHandler), Metrics: metrics,

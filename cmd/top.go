@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/twtr-dev/twtr/internal/inspect"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
 	"github.com/twtr-dev/twtr/internal/top"
 	"github.com/twtr-dev/twtr/workers"
@@ -60,7 +61,7 @@ func runTop(c *cobra.Command, config Config, interval time.Duration, once bool) 
 	store := top.OpenInBackground(ctx, config.Store.open)
 	defer store.Close()
 	collector := &top.Collector{
-		Temporal: temporal, Namespace: temporalclient.Namespace(options), Queues: workers.Domains(), Store: store.Get,
+		Temporal: temporal, Queues: inspect.NewQueues(temporal, temporalclient.Namespace(options), workers.Domains()...), Store: store.Get,
 	}
 	o := top.Options{
 		Title:    fmt.Sprintf("Temporal %s, namespace %s", temporalclient.Address(options), temporalclient.Namespace(options)),

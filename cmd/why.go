@@ -28,6 +28,7 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
+	"github.com/twtr-dev/twtr/internal/inspect"
 	"github.com/twtr-dev/twtr/internal/temporalclient"
 	"github.com/twtr-dev/twtr/workflows"
 )
@@ -404,9 +405,7 @@ type queue struct {
 
 // queue asks about a task queue, and tells who polls it for the workflow.
 func (e *examiner) queue(ctx context.Context, name string, kind enums.TaskQueueType, now execution) (queue, error) {
-	d, err := e.temporal.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: e.namespace, TaskQueue: &taskqueue.TaskQueue{Name: name}, TaskQueueType: kind, ReportStats: true, ReportConfig: true,
-	})
+	d, err := inspect.NewQueues(e.temporal, e.namespace).Look(ctx, inspect.Queue{Name: name, Type: kind})
 	if err != nil {
 		return queue{}, err
 	}
@@ -419,7 +418,7 @@ func (e *examiner) queue(ctx context.Context, name string, kind enums.TaskQueueT
 	if len(q.others) > 0 {
 		last += fmt.Sprintf(", and %d of other versions", len(q.others))
 	}
-	e.fact("queue", "%s: %s; waiting tasks: %d", name, last, d.GetStats().GetApproximateBacklogCount())
+	e.fact("queue", "%s: %s; waiting tasks: %d", name, last, d.Backlog())
 	return q, nil
 }
 

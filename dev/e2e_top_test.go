@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/inspect"
 	"github.com/twtr-dev/twtr/internal/top"
 	"github.com/twtr-dev/twtr/workers"
 	"github.com/twtr-dev/twtr/workflows"
@@ -28,7 +29,7 @@ func (s *stack) collector() (*top.Collector, *atomic.Int64) {
 		DialOptions: []grpc.DialOption{grpc.WithChainUnaryInterceptor(count)}}})
 	require.NoError(s.t, err)
 	s.t.Cleanup(temporal.Close)
-	return &top.Collector{Temporal: temporal, Namespace: client.DefaultNamespace, Queues: workers.Domains(),
+	return &top.Collector{Temporal: temporal, Queues: inspect.NewQueues(temporal, client.DefaultNamespace, workers.Domains()...),
 		Store: func() (twtr.Store, error) { return s.store, nil }}, calls
 }
 
@@ -86,7 +87,7 @@ func TestTopShowsWhatWaitsWhatFailsAndWhatCompletesAndAsksTemporalLittle(t *test
 	failure := last.Failures[0]
 	require.Contains(t, failure.Error, "all rows are refused")
 	require.Greater(t, failure.Attempt, int32(1))
-	require.Equal(t, top.Failure{WorkflowID: id, Activity: "Deliver", Attempt: failure.Attempt, Error: failure.Error}, failure)
+	require.Equal(t, inspect.Failure{WorkflowID: id, Activity: "Deliver", Attempt: failure.Attempt, Error: failure.Error}, failure)
 	require.Equal(t, fmt.Sprint("attempt ", failure.Attempt), last.Deliveries[0].State)
 	require.Positive(t, feeds().Activities.Pollers)
 

@@ -26,25 +26,38 @@ func (s *stack) metric(series string) (float64, bool) {
 	return value, true
 }
 
-func TestTheAPIShowsADeliveryThatNobodyWorksOn(t *testing.T) {
+func TestTheAPIShowsADeliveryThatNobodyWorksOnOrThatFails(t *testing.T) {
+	t.Parallel()
 	s := newStack(t, "sqlite")
 	token := s.signUpAtWork("ann")
+	s.seedFollowers("ann", 3)
 	e := s.anotherAPI(s.temporal)
 	e.tweet(token, "hello")
-	for series, least := range map[string]float64{
+	least := func(series string, n float64) {
+		t.Helper()
+		e.eventually(series, func() bool { // the questions of one round are asked one after the other
+			value, _ := e.metric(series)
+			return value >= n
+		})
+	}
+	for series, n := range map[string]float64{
 		"twtr_deliveries_running": 1, "twtr_temporal_up": 1, "twtr_tweets_accepted_total": 1, "twtr_deliveries_oldest_seconds": 0.001,
 		`twtr_queue_backlog{queue="tweets",type="workflow"}`: 1, `twtr_queue_backlog_age_seconds{queue="tweets",type="workflow"}`: 0.001,
 	} {
-		e.eventually(series, func() bool { // the questions of one round are asked one after the other
-			value, _ := e.metric(series)
-			return value >= least
-		})
+		least(series, n)
 	}
-	s.work()
+	s.work("tweets")
+	least(`twtr_queue_backlog{queue="feeds",type="activity"}`, 1)
+	_, begin := s.outage()
+	end := begin()
+	s.work("feeds")
+	least("twtr_deliveries_failing", 1)
+	end()
 	e.eventually("it is delivered, and the workers are seen", func() bool {
 		running, ok := e.metric("twtr_deliveries_running")
 		pollers, _ := e.metric(`twtr_queue_pollers{queue="tweets",type="workflow"}`)
-		return ok && running == 0 && pollers == 1
+		failing, _ := e.metric("twtr_deliveries_failing")
+		return ok && running == 0 && failing == 0 && pollers == 1
 	})
 	_, refused := e.metric(`temporal_request_failure{operation="CountWorkflowExecutions",status_code="INVALID_ARGUMENT"}`)
 	require.False(t, refused, "the process's own questions are no failures")

@@ -4,16 +4,15 @@ package backlog
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/taskqueue/v1"
-	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
+
+	"github.com/twtr-dev/twtr/internal/inspect"
 )
 
 const (
@@ -21,54 +20,29 @@ const (
 	every = 15 * time.Second
 	// timeout bounds one round.
 	timeout = 10 * time.Second
-	// silence is how long a poller may go without a new poll before it counts as gone: a poll ends after a minute.
-	silence = 70 * time.Second
 	// described is how many of the oldest running deliveries are looked at for failures.
 	described = 20
 )
 
 // Observer observes the deliveries and task queues of a namespace.
 type Observer struct {
-	client    client.Client
-	namespace string
-	queues    []string
+	client client.Client
+	queues *inspect.Queues
 
-	mu      sync.Mutex
-	last    *round // nil: Temporal did not answer
-	pollers map[poller]sighting
+	mu   sync.Mutex
+	last *round // nil: Temporal did not answer
 }
 
 // round is what Temporal answered at about the same time.
 type round struct {
 	running, failing int64
 	oldest           time.Duration
-	queues           map[queue]state
-}
-
-type queue struct {
-	name string
-	kind enums.TaskQueueType
-}
-
-type state struct {
-	backlog, pollers int64
-	age              time.Duration // of the oldest task
-}
-
-// poller is one that polls a queue. Its polls are compared with one another and not with a clock of ours.
-type poller struct {
-	queue
-	identity string
-}
-
-type sighting struct {
-	polled time.Time // by Temporal's clock
-	seen   time.Time // when polled was new, by ours
+	queues           map[inspect.Queue]inspect.State
 }
 
 // New makes an observer of the queues, and registers its metrics.
 func New(provider metric.MeterProvider, c client.Client, namespace string, queues []string) (*Observer, error) {
-	o := &Observer{client: c, namespace: namespace, queues: queues, pollers: map[poller]sighting{}}
+	o := &Observer{client: c, queues: inspect.NewQueues(c, namespace, queues...)}
 	return o, o.register(provider.Meter("github.com/twtr-dev/twtr/internal/backlog"))
 }
 
@@ -98,118 +72,29 @@ func (o *Observer) observe(ctx context.Context) {
 	o.last = r
 }
 
-func (o *Observer) ask(ctx context.Context) (*round, error) {
-	r := &round{queues: map[queue]state{}}
-	for _, name := range o.queues {
-		for _, kind := range []enums.TaskQueueType{enums.TASK_QUEUE_TYPE_WORKFLOW, enums.TASK_QUEUE_TYPE_ACTIVITY} {
-			q := queue{name, kind}
-			answer, err := o.client.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-				Namespace: o.namespace, TaskQueue: &taskqueue.TaskQueue{Name: name}, TaskQueueType: kind, ReportStats: true,
-			})
-			if err != nil {
-				return nil, err
-			}
-			r.queues[q] = state{
-				backlog: answer.GetStats().GetApproximateBacklogCount(),
-				age:     answer.GetStats().GetApproximateBacklogAge().AsDuration(),
-				pollers: o.live(q, answer.GetPollers(), time.Now()),
-			}
-		}
+func (o *Observer) ask(ctx context.Context) (r *round, err error) {
+	r = &round{}
+	if r.queues, err = o.queues.All(ctx); err != nil {
+		return nil, err
 	}
-	return r, o.deliveries(ctx, r)
-}
-
-// live counts the pollers that have polled lately. A worker that has ended stays listed for minutes.
-func (o *Observer) live(q queue, listed []*taskqueue.PollerInfo, now time.Time) (n int64) {
-	seen := map[poller]sighting{}
-	for _, info := range listed {
-		p := poller{q, info.GetIdentity()}
-		s, known := o.pollers[p]
-		if polled := info.GetLastAccessTime().AsTime(); !known || polled.After(s.polled) {
-			s = sighting{polled, now}
-		}
-		seen[p] = s
-		if now.Sub(s.seen) < silence {
-			n++
-		}
+	oldest, n, err := inspect.Running(ctx, o.client, inspect.Deliveries)
+	if err != nil || len(oldest) == 0 {
+		return r, err
 	}
-	for p := range o.pollers {
-		if p.queue == q {
-			delete(o.pollers, p)
-		}
-	}
-	for p, s := range seen {
-		o.pollers[p] = s
-	}
-	return n
-}
-
-const running = "WorkflowType='PostTweet' AND ExecutionStatus='Running'"
-
-// olderThan is the query for the running deliveries of that age. It compares Temporal's clock with ours.
-func olderThan(now time.Time, age time.Duration) string {
-	if age == 0 {
-		return running
-	}
-	return fmt.Sprintf("%s AND StartTime < '%s'", running, now.Add(-age).UTC().Format(time.RFC3339Nano))
-}
-
-// deliveries finds how many run, for how long the oldest has, and how many of the oldest fail. Temporal lists the newest first, so the
-// age is doubled until no delivery is older.
-func (o *Observer) deliveries(ctx context.Context, r *round) (err error) {
-	now, age := time.Now(), time.Duration(0)
-	if r.running, err = o.count(ctx, olderThan(now, 0)); err != nil || r.running == 0 {
-		return err
-	}
-	for next := every; ; next *= 2 {
-		n, err := o.count(ctx, olderThan(now, next))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-		age = next
-	}
-	list, err := o.client.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: olderThan(now, age), PageSize: 100})
-	if err != nil {
-		return err
-	}
-	all := list.GetExecutions()
-	for _, e := range all {
-		r.oldest = max(r.oldest, now.Sub(e.GetStartTime().AsTime()))
-	}
-	for _, e := range all[max(0, len(all)-described):] {
-		d, err := o.client.DescribeWorkflowExecution(ctx, e.GetExecution().GetWorkflowId(), e.GetExecution().GetRunId())
-		if err != nil {
-			return err
-		}
-		if fails(d) {
+	r.running, r.oldest = n, time.Since(oldest[0].GetStartTime().AsTime())
+	all, err := inspect.Describe(ctx, o.client, oldest[:min(len(oldest), described)])
+	for _, d := range all {
+		if len(inspect.Failures(d)) > 0 {
 			r.failing++
 		}
 	}
-	return nil
-}
-
-func (o *Observer) count(ctx context.Context, query string) (int64, error) {
-	answer, err := o.client.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
-	return answer.GetCount(), err
-}
-
-// fails reports whether a workflow's task, or one of its activities, has failed and is tried again.
-func fails(d *workflowservice.DescribeWorkflowExecutionResponse) bool {
-	for _, a := range d.GetPendingActivities() {
-		if a.GetLastFailure() != nil {
-			return true
-		}
-	}
-	return d.GetPendingWorkflowTask().GetAttempt() > 1
+	return r, err
 }
 
 var kinds = map[enums.TaskQueueType]string{enums.TASK_QUEUE_TYPE_WORKFLOW: "workflow", enums.TASK_QUEUE_TYPE_ACTIVITY: "activity"}
 
-func (q queue) labels() metric.MeasurementOption {
-	return metric.WithAttributes(attribute.String("queue", q.name), attribute.String("type", kinds[q.kind]))
+func labels(q inspect.Queue) metric.MeasurementOption {
+	return metric.WithAttributes(attribute.String("queue", q.Name), attribute.String("type", kinds[q.Type]))
 }
 
 func (o *Observer) register(meter metric.Meter) error {
@@ -227,7 +112,7 @@ func (o *Observer) register(meter metric.Meter) error {
 	failing := gauge("twtr.deliveries.failing", "", "Of the oldest deliveries that are not complete, up to 20, those with a step that has failed and is tried again.")
 	backlog := gauge("twtr.queue.backlog", "", "Tasks that wait for a worker, by task queue and type of task.")
 	age := gauge("twtr.queue.backlog.age", "s", "Age of the oldest task that waits for a worker.")
-	pollers := gauge("twtr.queue.pollers", "", "Pollers of the task queue that have polled in the last 70 s.")
+	pollers := gauge("twtr.queue.pollers", "", "Pollers of the task queue that have polled in the last 65 s.")
 	if failed != nil {
 		return failed
 	}
@@ -243,10 +128,10 @@ func (o *Observer) register(meter metric.Meter) error {
 		observer.ObserveFloat64(oldest, o.last.oldest.Seconds())
 		observer.ObserveFloat64(failing, float64(o.last.failing))
 		for q, s := range o.last.queues {
-			labels := q.labels()
-			observer.ObserveFloat64(backlog, float64(s.backlog), labels)
-			observer.ObserveFloat64(age, s.age.Seconds(), labels)
-			observer.ObserveFloat64(pollers, float64(s.pollers), labels)
+			labels := labels(q)
+			observer.ObserveFloat64(backlog, float64(s.Backlog()), labels)
+			observer.ObserveFloat64(age, s.Age().Seconds(), labels)
+			observer.ObserveFloat64(pollers, float64(len(s.Live)), labels)
 		}
 		return nil
 	}, up, count, oldest, failing, backlog, age, pollers)

@@ -1,10 +1,8 @@
 package top
 
 import (
-	"cmp"
 	"context"
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -12,7 +10,6 @@ import (
 
 	"github.com/google/uuid"
 	"go.temporal.io/api/enums/v1"
-	"go.temporal.io/api/taskqueue/v1"
 	workflowpb "go.temporal.io/api/workflow/v1"
 	"go.temporal.io/api/workflowservice/v1"
 	"go.temporal.io/sdk/client"
@@ -20,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/inspect"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
@@ -31,38 +29,27 @@ type Request struct {
 }
 
 // The calls to Temporal for one snapshot are bounded, however many workflows run: some 10 to count and list, two for each task queue,
-// and one for each delivery that is shown. While more than one call lists run, up to 2 × maxProbes more find the oldest.
+// and one for each delivery that is shown. While more than one call lists run, some 20 more find the oldest.
 const (
 	// MaxDeliveries is how many deliveries a snapshot has at most.
 	MaxDeliveries = 40
-	// listed is how many workflows one call lists.
-	listed = 200
-	// maxProbes bounds the search for the workflows that have run longest.
-	maxProbes = 12
 	// maxOthers is how many running workflows of other types are looked at: those that have run longest.
 	maxOthers = 5
 	// maxCompleted is how many receipts are read.
 	maxCompleted = 5
-	// concurrency bounds the calls in flight.
-	concurrency = 8
 	// countsKept is how long a user's number of followers is not read again.
 	countsKept = time.Minute
-	// pollAge is the age of the last poll from which a worker counts as gone: a poll takes up to a minute.
-	pollAge = 65 * time.Second
 )
 
 const (
-	running       = " AND ExecutionStatus = 'Running'"
-	deliveries    = "WorkflowType = 'PostTweet'"
 	notDeliveries = "WorkflowType != 'PostTweet'"
-	completed     = deliveries + " AND ExecutionStatus = 'Completed'"
+	completed     = inspect.Deliveries + " AND ExecutionStatus = 'Completed'"
 )
 
 // Collector takes snapshots. Its methods must not be called concurrently.
 type Collector struct {
-	Temporal  client.Client
-	Namespace string
-	Queues    []string
+	Temporal client.Client
+	Queues   *inspect.Queues
 	// Store opens the store, or returns the one that is open.
 	Store func() (twtr.Store, error)
 
@@ -85,7 +72,7 @@ func (c *Collector) Collect(ctx context.Context, r Request) Snapshot {
 	store, err := c.Store()
 	p.add("store", err)
 	g := &errgroup.Group{}
-	var deliveriesFailing, othersFailing []Failure
+	var deliveriesFailing, othersFailing []inspect.Failure
 	g.Go(func() error {
 		deliveriesFailing = c.running(ctx, s, r, store, p)
 		return nil
@@ -132,8 +119,8 @@ func (p *problems) add(dependency string, err error) {
 }
 
 // running finds the running deliveries, and returns their failing activities.
-func (c *Collector) running(ctx context.Context, s *Snapshot, r Request, store twtr.Store, p *problems) []Failure {
-	all, n, err := c.list(ctx, deliveries)
+func (c *Collector) running(ctx context.Context, s *Snapshot, r Request, store twtr.Store, p *problems) []inspect.Failure {
+	all, n, err := inspect.Running(ctx, c.Temporal, inspect.Deliveries)
 	p.add("Temporal", err)
 	s.Running = n
 	if r.Newest {
@@ -141,9 +128,9 @@ func (c *Collector) running(ctx context.Context, s *Snapshot, r Request, store t
 	}
 	shown := all[min(r.Offset, len(all)):]
 	shown = shown[:min(len(shown), r.Limit, MaxDeliveries)]
-	described, err := c.describe(ctx, shown)
+	described, err := inspect.Describe(ctx, c.Temporal, shown)
 	p.add("Temporal", err)
-	var failures []Failure
+	var failures []inspect.Failure
 	delivered := map[string]int64{}
 	for i, d := range described {
 		if d == nil { // it has ended
@@ -167,103 +154,23 @@ func (c *Collector) running(ctx context.Context, s *Snapshot, r Request, store t
 			one.Total = max(followers, one.Delivered) // counts lag
 		}
 		s.Deliveries = append(s.Deliveries, one)
-		failures = append(failures, failing(d)...)
+		failures = append(failures, inspect.Failures(d)...)
 	}
 	c.delivered = delivered
 	return failures
 }
 
 // others counts the running workflows of other types, and returns the failing activities of those that have run longest.
-func (c *Collector) others(ctx context.Context, s *Snapshot, p *problems) (failures []Failure) {
-	all, n, err := c.list(ctx, notDeliveries)
+func (c *Collector) others(ctx context.Context, s *Snapshot, p *problems) (failures []inspect.Failure) {
+	all, n, err := inspect.Running(ctx, c.Temporal, notDeliveries)
 	p.add("Temporal", err)
 	s.Others = n
-	described, err := c.describe(ctx, all[:min(len(all), maxOthers)])
+	described, err := inspect.Describe(ctx, c.Temporal, all[:min(len(all), maxOthers)])
 	p.add("Temporal", err)
 	for _, d := range described {
-		failures = append(failures, failing(d)...)
+		failures = append(failures, inspect.Failures(d)...)
 	}
 	return failures
-}
-
-// list returns running workflows, those that have run longest first, and how many there are. If there are more than one call lists,
-// it returns the oldest, the newest, and some between them.
-func (c *Collector) list(ctx context.Context, query string) (found []*workflowpb.WorkflowExecutionInfo, n int64, err error) {
-	query += running
-	page, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: query, PageSize: listed})
-	if err != nil {
-		return nil, 0, err
-	}
-	found, n = page.GetExecutions(), int64(len(page.GetExecutions()))
-	if len(page.GetNextPageToken()) > 0 && len(found) > 0 {
-		total, err := c.Temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{Query: query})
-		if err != nil {
-			return nil, 0, err
-		}
-		n = total.GetCount()
-		older, err := c.oldest(ctx, query, found)
-		if err != nil {
-			return nil, 0, err
-		}
-		found = append(found, older...)
-	}
-	slices.SortFunc(found, func(a, b *workflowpb.WorkflowExecutionInfo) int {
-		return cmp.Or(a.GetStartTime().AsTime().Compare(b.GetStartTime().AsTime()),
-			cmp.Compare(a.GetExecution().GetRunId(), b.GetExecution().GetRunId()))
-	})
-	found = slices.CompactFunc(found, func(a, b *workflowpb.WorkflowExecutionInfo) bool {
-		return a.GetExecution().GetRunId() == b.GetExecution().GetRunId()
-	})
-	return found, n, nil
-}
-
-// oldest returns the workflows that have run longest, given the newest. Temporal lists the newest first, and not every visibility store
-// can sort. So this looks for an age that some have reached, but no more than one call lists: four times the age each time until too
-// few have, and then between the two.
-func (c *Collector) oldest(ctx context.Context, query string, newest []*workflowpb.WorkflowExecutionInfo) (found []*workflowpb.WorkflowExecutionInfo, err error) {
-	zero := newest[0].GetStartTime().AsTime()
-	age := func(of []*workflowpb.WorkflowExecutionInfo) time.Duration {
-		return max(time.Millisecond, zero.Sub(of[len(of)-1].GetStartTime().AsTime()))
-	}
-	reached, missed := age(newest), time.Duration(0) // by more than one call lists, and by none; 0: unknown
-	for range maxProbes {
-		probe := 4 * reached
-		if missed > 0 {
-			probe = time.Duration(math.Sqrt(float64(reached) * float64(missed)))
-		}
-		page, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{
-			Query: fmt.Sprintf("%s AND StartTime < '%s'", query, zero.Add(-probe).Format(time.RFC3339Nano)), PageSize: listed})
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, page.GetExecutions()...)
-		switch {
-		case len(page.GetExecutions()) == 0:
-			missed = probe
-		case len(page.GetNextPageToken()) == 0:
-			return found, nil
-		default:
-			reached = max(probe, age(page.GetExecutions()))
-		}
-	}
-	return found, nil
-}
-
-// describe returns the descriptions of those workflows that still run, and nil for the others.
-func (c *Collector) describe(ctx context.Context, all []*workflowpb.WorkflowExecutionInfo) ([]*workflowservice.DescribeWorkflowExecutionResponse, error) {
-	described := make([]*workflowservice.DescribeWorkflowExecutionResponse, len(all))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(concurrency)
-	for i, info := range all {
-		g.Go(func() error {
-			d, err := c.Temporal.DescribeWorkflowExecution(ctx, info.GetExecution().GetWorkflowId(), info.GetExecution().GetRunId())
-			if err == nil && d.GetWorkflowExecutionInfo().GetStatus() == enums.WORKFLOW_EXECUTION_STATUS_RUNNING {
-				described[i] = d
-			}
-			return err
-		})
-	}
-	return described, g.Wait()
 }
 
 // state says what a running workflow does or waits for.
@@ -302,32 +209,6 @@ func state(d *workflowservice.DescribeWorkflowExecutionResponse) string {
 	return "begins a step"
 }
 
-// failing returns the activities of a workflow that are being retried, and its workflow task if that is.
-func failing(d *workflowservice.DescribeWorkflowExecutionResponse) (failures []Failure) {
-	if task := d.GetPendingWorkflowTask(); task.GetAttempt() > 1 {
-		failures = append(failures, Failure{
-			WorkflowID: d.GetWorkflowExecutionInfo().GetExecution().GetWorkflowId(),
-			Activity:   "workflow task",
-			Attempt:    task.GetAttempt(),
-			Error:      "the cause is in the log of the worker: a build that cannot continue the workflow, or a worker that died",
-		})
-	}
-	for _, activity := range d.GetPendingActivities() {
-		failure := activity.GetLastFailure()
-		if failure == nil {
-			continue
-		}
-		converter.DecodeCommonFailureAttributes(converter.GetDefaultDataConverter(), failure)
-		failures = append(failures, Failure{
-			WorkflowID: d.GetWorkflowExecutionInfo().GetExecution().GetWorkflowId(),
-			Activity:   activity.GetActivityType().GetName(),
-			Attempt:    activity.GetAttempt(),
-			Error:      failure.GetMessage(),
-		})
-	}
-	return failures
-}
-
 // followers is about how many followers the user has.
 func (c *Collector) followers(ctx context.Context, store twtr.Store, username string) (int64, error) {
 	if known, ok := c.counts[username]; ok && time.Since(known.at) < countsKept {
@@ -347,7 +228,7 @@ func (c *Collector) followers(ctx context.Context, store twtr.Store, username st
 // completed finds the newest deliveries that have completed, and how many did since the snapshot before. Temporal's clock alone
 // decides which those are.
 func (c *Collector) completed(ctx context.Context, s *Snapshot, store twtr.Store, p *problems) {
-	page, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: completed, PageSize: listed})
+	page, err := c.Temporal.ListWorkflow(ctx, &workflowservice.ListWorkflowExecutionsRequest{Query: completed, PageSize: inspect.Listed})
 	if err != nil {
 		p.add("Temporal", err)
 		return
@@ -373,7 +254,7 @@ func (c *Collector) completed(ctx context.Context, s *Snapshot, store twtr.Store
 	}
 	slices.Sort(s.Lags)
 	if !c.last.IsZero() {
-		if since == listed { // or more
+		if since == inspect.Listed { // or more
 			n, err := c.Temporal.CountWorkflow(ctx, &workflowservice.CountWorkflowExecutionsRequest{
 				Query: fmt.Sprintf("%s AND CloseTime > '%s'", completed, c.newest.Format(time.RFC3339Nano))})
 			p.add("Temporal", err)
@@ -411,43 +292,17 @@ func receipt(ctx context.Context, store twtr.Store, info *workflowpb.WorkflowExe
 }
 
 // queues describes each task queue.
-func (c *Collector) queues(ctx context.Context) ([]Queue, error) {
-	queues := make([]Queue, len(c.Queues))
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(concurrency)
-	for i, name := range c.Queues {
-		queues[i].Name = name
-		for kind, part := range map[enums.TaskQueueType]*QueueKind{
-			enums.TASK_QUEUE_TYPE_WORKFLOW: &queues[i].Workflows,
-			enums.TASK_QUEUE_TYPE_ACTIVITY: &queues[i].Activities,
-		} {
-			g.Go(func() (err error) {
-				*part, err = c.queue(ctx, name, kind)
-				return err
-			})
-		}
-	}
-	if err := g.Wait(); err != nil {
+func (c *Collector) queues(ctx context.Context) (queues []Queue, err error) {
+	states, err := c.Queues.All(ctx)
+	if err != nil {
 		return nil, err
 	}
+	part := func(name string, kind enums.TaskQueueType) QueueKind {
+		s := states[inspect.Queue{Name: name, Type: kind}]
+		return QueueKind{Backlog: s.Backlog(), Age: s.Age(), Pollers: len(s.Live), Throttled: s.GetStats().GetRateLimitingActive()}
+	}
+	for _, name := range c.Queues.Names {
+		queues = append(queues, Queue{name, part(name, enums.TASK_QUEUE_TYPE_WORKFLOW), part(name, enums.TASK_QUEUE_TYPE_ACTIVITY)})
+	}
 	return queues, nil
-}
-
-func (c *Collector) queue(ctx context.Context, name string, kind enums.TaskQueueType) (QueueKind, error) {
-	d, err := c.Temporal.WorkflowService().DescribeTaskQueue(ctx, &workflowservice.DescribeTaskQueueRequest{
-		Namespace: c.Namespace, TaskQueue: &taskqueue.TaskQueue{Name: name}, TaskQueueType: kind, ReportStats: true})
-	if err != nil {
-		return QueueKind{}, err
-	}
-	q := QueueKind{
-		Backlog:   d.GetStats().GetApproximateBacklogCount(),
-		Age:       d.GetStats().GetApproximateBacklogAge().AsDuration(),
-		Throttled: d.GetStats().GetRateLimitingActive(),
-	}
-	for _, poller := range d.GetPollers() {
-		if time.Since(poller.GetLastAccessTime().AsTime()) < pollAge {
-			q.Pollers++
-		}
-	}
-	return q, nil
 }

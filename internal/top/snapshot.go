@@ -2,7 +2,11 @@
 // It asks Temporal and the store, not the metrics of processes, so it works from wherever both can be reached.
 package top
 
-import "time"
+import (
+	"time"
+
+	"github.com/twtr-dev/twtr/internal/inspect"
+)
 
 // Snapshot is the state of the system as it was found at one time.
 type Snapshot struct {
@@ -20,7 +24,7 @@ type Snapshot struct {
 	Completed []Completed
 	Queues    []Queue
 	// Failures are the failing activities of the deliveries shown, and of the longest-running workflows of other types.
-	Failures []Failure
+	Failures []inspect.Failure
 	// Problems are why a part of the snapshot is missing.
 	Problems []string
 }
@@ -55,12 +59,4 @@ type QueueKind struct {
 	Age       time.Duration // of the oldest task of the backlog
 	Pollers   int           // workers that have polled lately
 	Throttled bool          // by a rate limit of the task queue
-}
-
-// Failure is an activity that is being retried.
-type Failure struct {
-	WorkflowID string
-	Activity   string
-	Attempt    int32
-	Error      string
 }

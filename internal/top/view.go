@@ -10,6 +10,8 @@ import (
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/x/ansi"
+
+	"github.com/twtr-dev/twtr/internal/inspect"
 )
 
 // minWidth is the width that every column fits into.
@@ -134,7 +136,7 @@ func (v view) failures(s Snapshot) []string {
 	const most = 3
 	lines := []string{v.paint(bold, "Failing activities")}
 	failures := slices.Clone(s.Failures)
-	slices.SortStableFunc(failures, func(a, b Failure) int { return int(b.Attempt - a.Attempt) })
+	slices.SortStableFunc(failures, func(a, b inspect.Failure) int { return int(b.Attempt - a.Attempt) })
 	for _, f := range failures[:min(most, len(failures))] {
 		lines = append(lines, v.paint(red, fmt.Sprintf("%s, attempt %d", clean(f.Activity), f.Attempt))+" of "+clean(f.WorkflowID), "    "+clean(f.Error))
 	}

@@ -11,6 +11,8 @@ import (
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/stretchr/testify/require"
+
+	"github.com/twtr-dev/twtr/internal/inspect"
 )
 
 // busy is a snapshot in which every part has something.
@@ -30,7 +32,7 @@ func busy() Snapshot {
 			{Name: "tweets", Workflows: QueueKind{Pollers: 2}, Activities: QueueKind{Pollers: 2, Throttled: true}},
 			{Name: "feeds", Workflows: QueueKind{Pollers: 1}, Activities: QueueKind{Backlog: 1234, Age: 14 * time.Second}},
 		},
-		Failures: []Failure{
+		Failures: []inspect.Failure{
 			{WorkflowID: "follow/ann/bob", Activity: "StoreFollow", Attempt: 3, Error: "no\nhost \x1b[31mis up"},
 			{WorkflowID: "post-tweet/01a21109-4ab8-78c3-96b7-e68f9a4d737e", Activity: "Deliver", Attempt: 12, Error: "cassandra does not answer at 10.0.0.1, 10.0.0.2, 10.0.0.3 within five seconds"},
 		},
