@@ -132,7 +132,7 @@ func (a *Followers) Recount(ctx context.Context, b Bucket) error {
 	}
 	a.Metrics.recount(ctx)
 	if stored.Count < largeBucket {
-		if err := a.replaceCount(ctx, stored); twtr.ErrorCode(err) != twtr.Conflict {
+		if _, err := a.replaceCount(ctx, stored); twtr.ErrorCode(err) != twtr.Conflict {
 			return err
 		}
 	}
@@ -147,7 +147,7 @@ func (a *Followers) Count(ctx context.Context, b Bucket) error {
 		if err != nil {
 			return err
 		}
-		if err := a.replaceCount(ctx, stored); twtr.ErrorCode(err) != twtr.Conflict {
+		if _, err := a.replaceCount(ctx, stored); twtr.ErrorCode(err) != twtr.Conflict {
 			return err
 		}
 	}
@@ -167,21 +167,21 @@ func (a *Followers) storedCount(ctx context.Context, b Bucket) (twtr.FollowerCou
 // replaceCount counts the followers in the bucket and stores the count in place of the one that was read before it began, so
 // that no older count replaces a newer one, whatever the clocks say. It fails with [twtr.Conflict] if another count was
 // stored in the meantime. Of a user who is retired meanwhile it stores none.
-func (a *Followers) replaceCount(ctx context.Context, stored twtr.FollowerCount) (err error) {
+func (a *Followers) replaceCount(ctx context.Context, stored twtr.FollowerCount) (replaced bool, err error) {
 	c := stored
 	c.Version++
 	if c.Count, err = a.Store.CountFollowers(ctx, c.Username, c.Bucket); err != nil {
-		return err
+		return false, err
 	}
 	if _, err := a.Store.User(ctx, c.Username); err != nil {
 		if twtr.ErrorCode(err) == twtr.NotFound {
-			return nil
+			return false, nil
 		}
-		return err
+		return false, err
 	}
 	if err := a.Store.PutFollowerCount(ctx, c); err != nil {
-		return err
+		return false, err
 	}
 	a.Metrics.counted(ctx, stored.Count, c.Count)
-	return nil
+	return true, nil
 }

@@ -2,6 +2,9 @@ package activities_test
 
 import (
 	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +13,7 @@ import (
 
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
+	"github.com/twtr-dev/twtr/internal/telemetry"
 )
 
 // requests notes the counts that are requested.
@@ -107,6 +111,35 @@ func (s *overtaken) CountFollowers(ctx context.Context, username string, bucket 
 		meanwhile()
 	}
 	return n, err
+}
+
+func TestACountThatHasDriftedIsCorrectedAndShowsInTheMetrics(t *testing.T) {
+	s := newStore(t)
+	all, err := telemetry.New("v1")
+	require.NoError(t, err)
+	metrics, err := activities.NewMetrics(all.Provider, "sqlite")
+	require.NoError(t, err)
+	a := &activities.Followers{Store: s, Metrics: metrics}
+	signUp(t, s, "ann")
+	hot(t, s, 2)
+	requireCorrected := func(want bool, total int) {
+		t.Helper()
+		checked, err := a.CheckCount(t.Context(), activities.Bucket{Username: "ann", Bucket: 3})
+		require.NoError(t, err)
+		corrected, err := a.CorrectCount(t.Context(), checked)
+		require.NoError(t, err)
+		require.Equal(t, want, corrected)
+		w := httptest.NewRecorder()
+		all.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		require.Contains(t, w.Body.String(), fmt.Sprintf("\ntwtr_follows_counts_drifted_total %d\n", total))
+	}
+	requireCorrected(true, 1)
+	require.Equal(t, 2, storedCount(t, s).Count)
+	requireCorrected(false, 1)
+	require.NoError(t, s.PutFollowerCount(t.Context(), twtr.FollowerCount{Username: "ann", Bucket: 3, Count: 20, Version: 2}))
+	require.NoError(t, s.RetireUser(t.Context(), "ann"))
+	requireCorrected(false, 1) // an erasure removes the followers one after the other
+	require.Equal(t, 20, storedCount(t, s).Count)
 }
 
 func TestAnOlderCountNeverReplacesANewerOne(t *testing.T) {

@@ -23,6 +23,7 @@ type Metrics struct {
 	findings  metric.Int64Counter
 	recounts  metric.Int64Counter
 	corrected metric.Int64Counter
+	drifted   metric.Int64Counter
 
 	meter  metric.Meter
 	labels map[string]metric.MeasurementOption // of each step
@@ -56,6 +57,7 @@ func NewMetrics(provider metric.MeterProvider, engine string) (*Metrics, error) 
 		findings:  counter("twtr.audit.findings", "Feed items that audits and rebuilds found missing or extra."),
 		recounts:  counter("twtr.follows.recounts", "Recounts of followers that follows and unfollows asked for."),
 		corrected: counter("twtr.follows.count.difference", "By how much recounts changed the stored counts of followers, without sign."),
+		drifted:   counter("twtr.follows.counts.drifted", "Counts of followers that the nightly check found wrong, and corrected."),
 		meter:     meter,
 		labels:    map[string]metric.MeasurementOption{},
 	}
@@ -79,7 +81,7 @@ func NewMetrics(provider metric.MeterProvider, engine string) (*Metrics, error) 
 			c.Add(ctx, 0, option)
 		}
 	}
-	for _, c := range []metric.Int64Counter{m.completed, m.checked, m.recounts, m.corrected} {
+	for _, c := range []metric.Int64Counter{m.completed, m.checked, m.recounts, m.corrected, m.drifted} {
 		c.Add(ctx, 0)
 	}
 	m.findings.Add(ctx, 0, missing)
@@ -154,6 +156,12 @@ func (m *Metrics) recount(ctx context.Context) {
 func (m *Metrics) counted(ctx context.Context, before, after int) {
 	if m != nil {
 		m.corrected.Add(ctx, int64(max(after-before, before-after)))
+	}
+}
+
+func (m *Metrics) drift(ctx context.Context) {
+	if m != nil {
+		m.drifted.Add(ctx, 1)
 	}
 }
 

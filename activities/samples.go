@@ -57,15 +57,19 @@ func (a *Followers) CheckCount(ctx context.Context, b Bucket) (CheckedCount, err
 	return CheckedCount{Bucket: b, Count: stored.Count, Version: stored.Version, Differs: n != stored.Count}, err
 }
 
-// CorrectCount replaces a count that still differs, and reports whether it had to: not if the bucket was counted since the check.
+// CorrectCount replaces a count that still differs, and reports whether it had to: not if the bucket was counted since the check, or its
+// user is retired.
 func (a *Followers) CorrectCount(ctx context.Context, c CheckedCount) (drifted bool, err error) {
 	now, err := a.CheckCount(ctx, c.Bucket)
 	if err != nil || !now.Differs || now.Version != c.Version {
 		return false, err
 	}
-	err = a.replaceCount(ctx, twtr.FollowerCount{Username: c.Username, Bucket: c.Bucket.Bucket, Count: now.Count, Version: now.Version})
+	drifted, err = a.replaceCount(ctx, twtr.FollowerCount{Username: c.Username, Bucket: c.Bucket.Bucket, Count: now.Count, Version: now.Version})
 	if twtr.ErrorCode(err) == twtr.Conflict { // it is counted at this moment
 		return false, nil
 	}
-	return err == nil, err
+	if drifted {
+		a.Metrics.drift(ctx)
+	}
+	return drifted, err
 }
