@@ -66,6 +66,13 @@ func (ui *webUI) open(page string, texts ...string) {
 	require.Fail(ui.t, "not shown", "%q\n%s", texts, ui.text())
 }
 
+// openTimeline opens the timeline of the workflow. The UI draws those of its rows that are in view, the newest first.
+func (ui *webUI) openTimeline(s *stack, id string, texts ...string) {
+	ui.t.Helper()
+	require.NoError(ui.t, chromedp.Do(ui.ctx, chromedp.EmulateViewport(1440, 1300)))
+	ui.open(ui.page(s, id, "timeline"), texts...)
+}
+
 // text is what the page shows, also in its frames, which is where the UI shows Markdown.
 func (ui *webUI) text() string {
 	const all = `[document, ...[...document.querySelectorAll("iframe")].map(f => f.contentDocument)].map(d => d?.body?.innerText ?? "").join("\n")`
@@ -116,7 +123,9 @@ func TestTheWebUITellsAtAGlanceHowFarADeliveryIs(t *testing.T) {
 	ui.open(ui.page(s, id, "user-metadata"),
 		`ann tweets`, `writes it into the feeds of its author.s followers`,
 		`delivered: [23]\d,\d{3} of about 40,000 feeds \(\d\d%\)`, `rate: [\d,]+ feeds a second`, `left: \d+ of 16 buckets of followers`,
-		`last error: .+ \((bucket \d+, )?attempt \d+; \d+ of the running steps were retried\)`, `Pending Activities have what each step has done since`)
+		`last error: .+ \((bucket \d+, )?attempt \d+; \d+ of the running steps were retried\)`, `as of: \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, [\d.]+m?s after the start`,
+		`Pending Activities have what each step has done since`)
+	ui.openTimeline(s, id, `followers, bucket \d+ of 16`, `all followers`, `until the next look at the running steps`)
 
 	ui.saveViews()
 	queries := documentedQueries(t)
@@ -211,9 +220,7 @@ func TestScreenshots(t *testing.T) {
 		s.seedCountedFollowers("star", 200_000)
 		id := "post-tweet/" + s.made("/tweets", star, map[string]string{"content": "to 200,000 of you"}).ID
 		s.eventually("it completes", func() bool { return s.completed(id) })
-		// The UI draws the rows that are in view, the newest first.
-		require.NoError(t, chromedp.Do(ui.ctx, chromedp.EmulateViewport(1440, 1300)))
-		ui.open(ui.page(s, id, "timeline"), "followers, bucket 16 of 16", "followers, bucket 1 of 16", "StoreTweet")
+		ui.openTimeline(s, id, "followers, bucket 16 of 16", "followers, bucket 1 of 16", "StoreTweet")
 		shoot(t, ui, "fan-out")
 	})
 }
