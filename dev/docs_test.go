@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"fmt"
 	"io"
@@ -136,22 +135,15 @@ type shell struct {
 func startShell(t *testing.T, dir string, env []string) *shell {
 	s := &shell{t: t, output: &buffer{}}
 	bash := exec.Command("bash")
-	bash.Dir, bash.Env, bash.Stderr = dir, env, s.output
+	bash.Dir, bash.Env = dir, env
+	bash.Stdout, bash.Stderr = s.output, s.output // one pipe for both: lines stay in the order in which they were written
 	bash.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	stdin, err := bash.StdinPipe()
 	require.NoError(t, err)
-	stdout, err := bash.StdoutPipe()
-	require.NoError(t, err)
 	require.NoError(t, bash.Start())
 	s.stdin = stdin
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		_, _ = io.Copy(s.output, bufio.NewReader(stdout))
-	}()
 	t.Cleanup(func() {
 		_ = syscall.Kill(-bash.Process.Pid, syscall.SIGKILL) // with what it left in the background
-		<-done
 		_ = bash.Wait()
 	})
 	return s
