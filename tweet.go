@@ -48,12 +48,7 @@ type Window struct {
 
 // NewTweet makes the tweet of that id from what its author wrote.
 func NewTweet(id uuid.UUID, username string, p Post) (Tweet, error) {
-	body, err := json.Marshal(struct {
-		ID       uuid.UUID `json:"id"`
-		Username string    `json:"username"`
-		Post
-		CreatedAt Timestamp `json:"createdAt"`
-	}{id, username, p, Timestamp(TimeOf(id))})
+	body, err := json.Marshal(Posted{id, username, p, Timestamp(TimeOf(id))})
 	return Tweet{ID: id, Username: username, Body: body}, err
 }
 
@@ -112,4 +107,11 @@ type Timestamp time.Time
 // MarshalText implements [encoding.TextMarshaler].
 func (t Timestamp) MarshalText() ([]byte, error) {
 	return time.Time(t).UTC().AppendFormat(nil, "2006-01-02T15:04:05.000Z"), nil
+}
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (t *Timestamp) UnmarshalText(text []byte) error {
+	at, err := time.Parse(time.RFC3339, string(text))
+	*t = Timestamp(at.UTC())
+	return err
 }

@@ -1,0 +1,35 @@
+package events
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+)
+
+// StreamConfig says how much the stream keeps.
+type StreamConfig struct {
+	Replicas int
+	MaxAge   time.Duration // of an event
+	MaxBytes int64         // of all events; beyond it the oldest go first
+}
+
+// duplicateWindow is how long the stream recognizes an event that is published again.
+const duplicateWindow = 2 * time.Minute
+
+// Migrate creates the stream, or gives it this configuration. It may run several times at once.
+func (c *Conn) Migrate(ctx context.Context, s StreamConfig) error {
+	_, err := c.stream.CreateOrUpdateStream(ctx, jetstream.StreamConfig{
+		Name:        Stream,
+		Description: "Domain events of twtr, as CloudEvents",
+		Subjects:    []string{AllSubjects},
+		Replicas:    s.Replicas, MaxAge: s.MaxAge, MaxBytes: s.MaxBytes,
+		Storage: jetstream.FileStorage, Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld,
+		Duplicates: min(duplicateWindow, s.MaxAge), // it may not be longer
+	})
+	if err != nil {
+		return fmt.Errorf("stream %s of events: %w", Stream, err)
+	}
+	return nil
+}
