@@ -43,6 +43,8 @@ type Config struct {
 	// TrustedProxies are the addresses, or networks in CIDR notation, of the proxies in front; none by default. Only these may
 	// tell a client's address, in X-Forwarded-For or X-Real-Ip.
 	TrustedProxies []string
+	// Announce makes the workflows publish events.
+	Announce bool
 	// Origins are those of the web pages that may call the API from a browser (CORS), such as https://app.example.com, or "*" for
 	// all; none by default.
 	Origins []string
@@ -72,6 +74,7 @@ type API struct {
 	follows  *rateLimit
 	reads    *rateLimit
 	accepted metric.Int64Counter // tweets
+	announce bool
 	now      func() time.Time
 	log      *slog.Logger
 	gin      *gin.Engine
@@ -118,6 +121,7 @@ func New(c Config) (*API, error) {
 		follows:  newRateLimit("follows", c.RateLimits.Follows, metrics.rejections),
 		accepted: metrics.accepted,
 		reads:    newRateLimit("reads", c.RateLimits.Reads, metrics.rejections),
+		announce: c.Announce,
 		now:      now,
 		log:      c.Logger,
 

@@ -23,20 +23,21 @@ func (a *API) followerRoutes() []route {
 
 func (a *API) follow(c *gin.Context) (any, error) {
 	ctx := c.Request.Context()
-	var in struct {
+	var body struct {
 		FollowingUsername string `json:"followingUsername"`
 	}
-	if err := readJSON(c, &in); err != nil {
+	if err := readJSON(c, &body); err != nil {
 		return nil, err
 	}
-	follower, followee := username(c), twtr.FoldUsername(in.FollowingUsername)
+	follower, followee := username(c), twtr.FoldUsername(body.FollowingUsername)
 	if err := (twtr.Follow{Follower: follower, Followee: followee}).Validate(); err != nil {
 		return nil, err
 	}
 	if _, err := a.user(ctx, followee); err != nil {
 		return nil, err
 	}
-	if err := run(ctx, a.temporal, workflows.Follow, workflows.FollowInput{Follower: follower, Followee: followee}); err != nil {
+	in := workflows.FollowInput{Follower: follower, Followee: followee, Announce: a.announce}
+	if err := run(ctx, a.temporal, workflows.Follow, in); err != nil {
 		return nil, err
 	}
 	return struct {
@@ -54,7 +55,7 @@ func (a *API) unfollow(c *gin.Context) (any, error) {
 	if followee.Username == username(c) { // no user follows themselves
 		return struct{}{}, nil
 	}
-	in := workflows.FollowInput{Follower: username(c), Followee: followee.Username, Unfollow: true}
+	in := workflows.FollowInput{Follower: username(c), Followee: followee.Username, Unfollow: true, Announce: a.announce}
 	return struct{}{}, run(ctx, a.temporal, workflows.Follow, in)
 }
 

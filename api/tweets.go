@@ -82,7 +82,7 @@ func (a *API) isOver(ctx context.Context, id uuid.UUID) (bool, error) {
 // because the workflow writes the same rows. The other order could store a tweet that is never delivered. If the tweet was posted
 // before, under the same Idempotency-Key, both change nothing: the workflow runs once, and a tweet that was deleted since stays so.
 func (a *API) post(ctx context.Context, tweet twtr.Tweet) error {
-	if err := start(ctx, a.temporal, workflows.PostTweet, workflows.PostTweetInput{Tweet: tweet}); err != nil {
+	if err := start(ctx, a.temporal, workflows.PostTweet, workflows.PostTweetInput{Tweet: tweet, Announce: a.announce}); err != nil {
 		return err
 	}
 	a.accepted.Add(ctx, 1)
@@ -145,7 +145,7 @@ func (a *API) deleteTweet(c *gin.Context) (any, error) {
 	if tweet.Username != username(c) {
 		return nil, errNotYours()
 	}
-	in := workflows.DeleteTweetInput{TweetID: id, Username: tweet.Username}
+	in := workflows.DeleteTweetInput{TweetID: id, Username: tweet.Username, Announce: a.announce}
 	return struct{}{}, run(ctx, a.temporal, workflows.DeleteTweet, in)
 }
 

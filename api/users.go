@@ -127,6 +127,9 @@ func (a *API) signUp(c *gin.Context, in twtr.SignUp) (twtr.User, error) {
 	if start.Sealed, err = a.sealer.Seal(start.StartOptions().ID, user); err != nil {
 		return twtr.User{}, err
 	}
+	if a.announce {
+		start.Announce = user.CreatedAt
+	}
 	err = run(ctx, a.temporal, workflows.CreateUser, start)
 	if twtr.ErrorCode(err) == twtr.Conflict {
 		// Another request came first; it may have been this person's own.

@@ -21,6 +21,7 @@ func registerFollowers(r worker.Registry, deps Dependencies) {
 	r.RegisterWorkflowWithOptions(workflows.CountFollowers, autoUpgrade)
 	// Pinned: it takes some minutes.
 	r.RegisterWorkflowWithOptions(workflows.RecountDrifted, pinned)
+	r.RegisterActivity(deps.events())
 	r.RegisterActivity(&activities.Followers{Store: deps.Store, Counts: deps.counts, Metrics: deps.Metrics})
 	r.RegisterActivity(&activities.Samples{Recent: deps.recent})
 }

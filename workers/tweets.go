@@ -12,6 +12,7 @@ func registerTweets(r worker.Registry, deps Dependencies) {
 	// wait. While the store is unavailable they take longer, and workers of their version must be kept.
 	r.RegisterWorkflowWithOptions(workflows.PostTweet, pinned)
 	r.RegisterWorkflowWithOptions(workflows.DeleteTweet, pinned)
+	r.RegisterActivity(deps.events())
 	r.RegisterActivity(&activities.Tweets{
 		Store: deps.Store, Deliveries: deps.Store, Erasure: deps.Store,
 		Histories: deps.histories, Steps: deps.steps, Metrics: deps.Metrics,

@@ -13,5 +13,6 @@ func registerUsers(r worker.Registry, deps Dependencies) {
 	r.RegisterWorkflowWithOptions(workflows.ChangePassword, pinned)
 	// An erasure takes hours if there is much to erase.
 	r.RegisterWorkflowWithOptions(workflows.DeleteUser, autoUpgrade)
+	r.RegisterActivity(deps.events())
 	r.RegisterActivity(&activities.Users{Store: deps.Store, Unseal: deps.Unseal, NameHold: deps.NameHold})
 }

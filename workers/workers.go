@@ -27,6 +27,8 @@ type Dependencies struct {
 	Feeds activities.FeedsConfig
 	// Metrics of the activities; may be nil.
 	Metrics *activities.Metrics
+	// Events publishes the domain's events; nil: the worker publishes none.
+	Events activities.Publisher
 	// NameHold is how long the name of a deleted user stays taken.
 	NameHold time.Duration
 	// counts, histories, recent and steps are made from the worker's client.
@@ -35,6 +37,8 @@ type Dependencies struct {
 	recent    activities.Recent
 	steps     activities.Steps
 }
+
+func (d Dependencies) events() *activities.Events { return &activities.Events{Publisher: d.Events} }
 
 // domains are all domains, in the order in which they are listed.
 var domains = []struct {

@@ -31,6 +31,8 @@ type FollowInput struct {
 	Followee string `json:"followee"`
 	// Unfollow is the request. It is no part of the workflow's input: the update carries it.
 	Unfollow bool `json:"-"`
+	// Announce says that an event is published of each change.
+	Announce bool `json:"announce,omitempty"`
 	// Unfinished is set by a run that continued as new.
 	Unfinished *UnfinishedFollow `json:"unfinished,omitempty"`
 }
@@ -48,6 +50,8 @@ type UnfinishedFollow struct {
 	// Since and Requests are those of the edge.
 	Since    uuid.UUID `json:"since"`
 	Requests []string  `json:"requests,omitempty"`
+	// Events are still to be published, the oldest first.
+	Events []twtr.Event `json:"events,omitempty"`
 }
 
 // updateRequest is the one update of Follow; its argument is one of the requests. It is one because of several updates that reach
@@ -113,6 +117,8 @@ type follow struct {
 	swept      bool      // the feed was, since the last unfollow
 	sweepAgain time.Time // when; zero: not at all
 	broken     error     // why the feed or the count cannot be brought in line
+
+	announced *announcements
 }
 
 // request is a request to follow or to unfollow.
@@ -127,21 +133,27 @@ func newFollow(ctx workflow.Context, in FollowInput) (*follow, error) {
 		pair: activities.Pair{Follower: in.Follower, Followee: in.Followee},
 		edge: twtr.Follow{Follower: in.Follower, Followee: in.Followee}, swept: true,
 	}
+	var unannounced []twtr.Event
 	if u := in.Unfinished; u != nil {
+		unannounced = u.Events
 		f.change, f.follows, f.swept, f.last = 1, u.Follows, u.Swept, u.Last
 		f.edge.Since, f.edge.Requests = u.Since, u.Requests
 		if u.SweepAgain {
 			f.sweepAgain = workflow.Now(ctx).Add(sweepAfter)
 		}
 	}
-	return f, workflow.SetUpdateHandlerWithOptions(ctx, updateRequest, f.take, workflow.UpdateHandlerOptions{Validator: validRequest})
+	f.announced = announce(ctx, in.Announce, false, unannounced...)
+	return f, workflow.SetUpdateHandlerWithOptions(ctx, updateRequest, f.take, workflow.UpdateHandlerOptions{Validator: f.validRequest})
 }
 
 // validRequest is the validator of the update. What it refuses adds nothing to the history: a long run takes no more requests, so
 // that those it has can be answered, and the next run takes others.
-func validRequest(ctx workflow.Context, name string) error {
+func (f *follow) validRequest(ctx workflow.Context, name string) error {
 	if isLong(ctx) {
 		return temporal.NewApplicationError("the run is about to continue as new", string(twtr.Unavailable))
+	}
+	if len(f.announced.left) >= maxUnannounced {
+		return temporal.NewApplicationError("too many changes of the pair are not published yet", string(twtr.Unavailable))
 	}
 	if name != requestFollow && name != requestUnfollow {
 		return fmt.Errorf("the request must be %q or %q, not %q", requestFollow, requestUnfollow, name)
@@ -216,17 +228,20 @@ func (f *follow) late() bool {
 
 // idle reports whether the run can end, or can be continued as new because its history has become long.
 func (f *follow) idle(ctx workflow.Context) bool {
-	return workflow.AllHandlersFinished(ctx) && (f.broken != nil || f.settled() || isLong(ctx))
+	return workflow.AllHandlersFinished(ctx) && (f.over() || isLong(ctx))
 }
 
+// over reports whether nothing is left to do, or can be done.
+func (f *follow) over() bool { return (f.broken != nil || f.settled()) && f.announced.done() }
+
 func (f *follow) end(ctx workflow.Context) error {
-	if f.broken != nil || f.settled() {
+	if f.over() {
 		return f.broken
 	}
 	return workflow.NewContinueAsNewError(ctx, Follow, FollowInput{
-		Follower: f.pair.Follower, Followee: f.pair.Followee,
+		Follower: f.pair.Follower, Followee: f.pair.Followee, Announce: f.announced.on,
 		Unfinished: &UnfinishedFollow{Follows: f.follows, Swept: f.swept, SweepAgain: !f.sweepAgain.IsZero(), Last: f.last,
-			Since: f.edge.Since, Requests: f.edge.Requests},
+			Since: f.edge.Since, Requests: f.edge.Requests, Events: f.announced.left},
 	})
 }
 
@@ -275,6 +290,7 @@ func (f *follow) store(ctx workflow.Context, taken []request) (request, error) {
 		return newest, err
 	}
 	f.changed(newest.follows)
+	f.announced.add(twtr.FollowEvent(f.edge, newest.follows, newest.id))
 	return newest, nil
 }
 
@@ -287,6 +303,7 @@ func (f *follow) adopt(stored activities.Edge, taken []request) {
 	f.edge.At, f.edge.Since, f.edge.Requests = stored.At, stored.Since, stored.Requests
 	f.last = latest(f.last, stored.At)
 	f.changed(stored.Follows)
+	f.announced.add(twtr.FollowEvent(f.edge, stored.Follows, stored.Requests[0]))
 }
 
 // changed notes that the edge has changed, so that feed and count are brought in line.

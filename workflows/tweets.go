@@ -19,6 +19,8 @@ var tweets *activities.Tweets
 // PostTweetInput is the input of [PostTweet]: the tweet to post.
 type PostTweetInput struct {
 	Tweet twtr.Tweet `json:"tweet"`
+	// Announce says that events are published: of the tweet, and of the end of its delivery.
+	Announce bool `json:"announce,omitempty"`
 }
 
 // PostTweetID is the ID of the workflow that posts the tweet.
@@ -53,9 +55,16 @@ type DeliveryResult struct {
 // PostTweet stores a tweet and then delivers it to the feeds of its author's followers, until it is deleted. The API, which
 // starts it, does not wait for it but stores the same tweet, too: whichever comes first, nothing is lost if the other fails.
 func PostTweet(ctx workflow.Context, in PostTweetInput) (DeliveryResult, error) {
+	announced := announce(ctx, in.Announce, true)
+	result, err := storeAndDeliver(ctx, in, announced)
+	return result, cmp.Or(err, announced.await(ctx))
+}
+
+func storeAndDeliver(ctx workflow.Context, in PostTweetInput, announced *announcements) (DeliveryResult, error) {
 	if err := short(ctx, tweets.StoreTweet, in.Tweet, nil); err != nil {
 		return DeliveryResult{}, err
 	}
+	announced.add(twtr.PostedEvent(in.Tweet))
 	f := newFanOut(ctx, in.Tweet.Username, "delivered")
 	f.step = func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future {
 		return workflow.ExecuteActivity(ctx, feeds.Deliver, activities.DeliverInput{
@@ -66,25 +75,31 @@ func PostTweet(ctx workflow.Context, in PostTweetInput) (DeliveryResult, error) 
 	}
 	// Also if a deletion stopped the delivery: how many feeds it reached. The deletion's receipt exists already, and its state
 	// stays.
-	err := storeReceipt(ctx, in.Tweet, twtr.DeliveryComplete, f.done, f.failed)
+	receipt, err := storeReceipt(ctx, in.Tweet, twtr.DeliveryComplete, f.done, f.failed)
+	if err == nil {
+		announced.add(twtr.DeliveredEvent(receipt, f.deleted))
+	}
 	return DeliveryResult{Delivered: f.done, Failed: f.failed, FailedReaders: f.readers, Deleted: f.deleted}, err
 }
 
-func storeReceipt(ctx workflow.Context, t twtr.Tweet, state twtr.DeliveryState, delivered, failed int64) error {
-	return short(ctx, tweets.StoreReceipt, twtr.Receipt{
+func storeReceipt(ctx workflow.Context, t twtr.Tweet, state twtr.DeliveryState, delivered, failed int64) (twtr.Receipt, error) {
+	receipt := twtr.Receipt{
 		TweetID:     t.ID,
 		Username:    t.Username,
 		State:       state,
 		Delivered:   delivered,
 		Failed:      failed,
 		CompletedAt: workflow.Now(ctx).UTC().Truncate(time.Millisecond),
-	}, nil)
+	}
+	return receipt, short(ctx, tweets.StoreReceipt, receipt, nil)
 }
 
 // DeleteTweetInput is the input of [DeleteTweet]: the tweet to delete.
 type DeleteTweetInput struct {
 	TweetID  uuid.UUID `json:"tweetId"`
 	Username string    `json:"username"` // its author
+	// Announce says that an event is published.
+	Announce bool `json:"announce,omitempty"`
 }
 
 // StartOptions implements [Input].
@@ -122,25 +137,33 @@ func DeleteTweet(ctx workflow.Context, in DeleteTweetInput) (RetractionResult, e
 	if err != nil {
 		return RetractionResult{}, err
 	}
+	announced := announce(ctx, in.Announce, false)
 	tweet := twtr.Tweet{ID: in.TweetID, Username: in.Username}
 	err = short(ctx, tweets.DeleteTweet, tweet, nil)
 	deleted.resolve.SetError(err)
 	if err != nil {
 		return RetractionResult{}, cmp.Or(awaitHandlers(ctx), err)
 	}
-	retract := activities.RetractInput{TweetID: in.TweetID, Author: in.Username, At: activities.RetractionTime(workflow.Now(ctx), in.TweetID)}
-	f := newFanOut(ctx, in.Username, "removed")
+	announced.add(twtr.DeletedEvent(in.TweetID, in.Username, workflow.Now(ctx)))
+	result, err := retract(ctx, tweet)
+	return result, cmp.Or(err, awaitHandlers(ctx), announced.await(ctx))
+}
+
+// retract removes a deleted tweet from the feeds of its author's followers, and what Temporal has of it.
+func retract(ctx workflow.Context, tweet twtr.Tweet) (RetractionResult, error) {
+	in := activities.RetractInput{TweetID: tweet.ID, Author: tweet.Username, At: activities.RetractionTime(workflow.Now(ctx), tweet.ID)}
+	f := newFanOut(ctx, tweet.Username, "removed")
 	f.step = func(ctx workflow.Context, from twtr.Progress, budget int64) workflow.Future {
-		step := retract
+		step := in
 		step.From, step.Budget = from, budget
 		return workflow.ExecuteActivity(ctx, feeds.Retract, step)
 	}
 	if err := f.run(ctx); err != nil {
 		return RetractionResult{}, err
 	}
-	if err := storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0, f.failed); err != nil {
+	if _, err := storeReceipt(ctx, tweet, twtr.DeliveryRetracted, 0, f.failed); err != nil {
 		return RetractionResult{}, err
 	}
-	err = short(ctx, tweets.DeleteHistory, in.TweetID, nil)
-	return RetractionResult{Retracted: f.done, Failed: f.failed, FailedReaders: f.readers}, cmp.Or(err, awaitHandlers(ctx))
+	err := short(ctx, tweets.DeleteHistory, tweet.ID, nil)
+	return RetractionResult{Retracted: f.done, Failed: f.failed, FailedReaders: f.readers}, err
 }

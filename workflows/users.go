@@ -2,11 +2,13 @@ package workflows
 
 import (
 	"cmp"
+	"time"
 
 	"github.com/google/uuid"
 	"go.temporal.io/sdk/client"
 	"go.temporal.io/sdk/workflow"
 
+	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/activities"
 )
 
@@ -19,6 +21,8 @@ type CreateUserInput struct {
 	Username string    `json:"username"`
 	// Sealed is the user, with e-mail address and password hash, encrypted.
 	Sealed []byte `json:"sealed"`
+	// Announce is when the user is created, if an event of it is published, and zero if none is.
+	Announce time.Time `json:"announce,omitzero"`
 }
 
 // StartOptions implements [Input].
@@ -40,9 +44,13 @@ func CreateUser(ctx workflow.Context, in CreateUserInput) error {
 	if err != nil {
 		return err
 	}
+	announced := announce(ctx, !in.Announce.IsZero(), false)
 	err = short(ctx, users.StoreUser, in.Sealed, nil)
 	stored.resolve.SetError(err)
-	return cmp.Or(err, awaitHandlers(ctx))
+	if err == nil {
+		announced.add(twtr.CreatedEvent(in.Username, in.Announce, in.Request))
+	}
+	return cmp.Or(err, awaitHandlers(ctx), announced.await(ctx))
 }
 
 // ChangePasswordInput is the input of [ChangePassword]: the old and the new password's hash.
