@@ -48,7 +48,7 @@ var mayImport = []struct {
 		"github.com/rs/cors", "github.com/swaggest/swgui/v5/static",
 	}},
 	{"./api/apitest", []string{
-		"github.com/getkin/kin-openapi/...",
+		"github.com/getkin/kin-openapi/...", "github.com/goccy/go-yaml", "github.com/santhosh-tekuri/jsonschema/v6",
 	}},
 	{"./store/cassandra", []string{
 		".", "./migrations",

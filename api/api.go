@@ -152,6 +152,7 @@ func New(c Config) (*API, error) {
 	}
 	register(http.MethodGet, health, func(c *gin.Context) { write(c, http.StatusOK, "text/plain; charset=utf-8", []byte("ok")) })
 	register(http.MethodGet, "/openapi.yaml", getOpenAPI)
+	register(http.MethodGet, "/asyncapi.yaml", getAsyncAPI)
 	register(http.MethodGet, "/docs", a.getDocs)
 	register(http.MethodGet, "/docs/:file", a.getDocs)
 	for _, r := range a.routes() {

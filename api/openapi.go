@@ -13,6 +13,15 @@ import (
 //go:embed openapi.yaml
 var OpenAPI string
 
+// AsyncAPI describes the events, in YAML. The tests check every event against it.
+//
+//go:embed asyncapi.yaml
+var AsyncAPI string
+
+func getAsyncAPI(c *gin.Context) {
+	write(c, http.StatusOK, "application/yaml", []byte(AsyncAPI))
+}
+
 func getOpenAPI(c *gin.Context) {
 	write(c, http.StatusOK, "application/yaml", []byte(OpenAPI))
 }

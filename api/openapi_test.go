@@ -126,6 +126,7 @@ func TestTheDocsPageLoadsWhatItNeedsFromUs(t *testing.T) {
 		return serve(t, a, httptest.NewRequest(http.MethodGet, path, nil))
 	}
 	require.Equal(t, OpenAPI, get("/openapi.yaml").Body.String())
+	require.Equal(t, AsyncAPI, get("/asyncapi.yaml").Body.String())
 	page := get("/docs")
 	require.Contains(t, page.Header().Get("Content-Security-Policy"), "default-src 'none'")
 	loaded := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllStringSubmatch(page.Body.String(), -1)

@@ -24,6 +24,7 @@ import (
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/internal/backlog"
 	"github.com/twtr-dev/twtr/internal/codec"
+	"github.com/twtr-dev/twtr/internal/events"
 	"github.com/twtr-dev/twtr/internal/requestid"
 	"github.com/twtr-dev/twtr/internal/seal"
 	"github.com/twtr-dev/twtr/internal/telemetry"
@@ -41,6 +42,7 @@ type App struct {
 	engine   string
 	store    twtr.Store
 	temporal client.Client
+	events   *events.Conn // nil: nothing is published
 
 	namespace string // of Temporal
 }
@@ -85,12 +87,35 @@ func connect(ctx context.Context, c Config, temporalAddr string, logs io.Writer,
 		return nil, err
 	}
 	a.namespace = temporalclient.Namespace(options)
+	if a.events, err = c.Events.connect(a.log, a.metrics); err != nil {
+		a.store.Close()
+		a.traces.Close()
+		return nil, err
+	}
 	if a.temporal, err = dial(ctx, options, workflows.SearchAttributes); err != nil {
+		a.events.Close()
 		a.store.Close()
 		a.traces.Close()
 		return nil, err
 	}
 	return a, nil
+}
+
+// connect connects to NATS in the background; nil: there is none.
+func (c EventsConfig) connect(log *slog.Logger, metrics *telemetry.Metrics) (*events.Conn, error) {
+	if c.URL == "" {
+		return nil, nil
+	}
+	o := c.Options
+	o.Name, o.Logger = telemetry.Service, log
+	if metrics != nil {
+		o.Meter = metrics.Provider
+	}
+	conn, err := events.Connect(c.URL, o)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("connection to NATS (events.*): %w", err)}
+	}
+	return conn, nil
 }
 
 // temporalOptions are those of a client of Temporal that encrypts and decrypts payloads.
@@ -109,6 +134,7 @@ func (c Config) temporalOptions(addr string, log *slog.Logger, metrics client.Me
 // Close closes the connections, and exports what is left to export.
 func (a *App) Close() {
 	a.temporal.Close()
+	a.events.Close()
 	a.store.Close()
 	a.traces.Close()
 }
@@ -143,6 +169,7 @@ func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 	handler, err := api.New(api.Config{
 		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 		AuthKeys: c.AuthKeys, SealKeys: c.SealKeys, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, Origins: c.Origins,
+		Announce: a.events != nil,
 	})
 	if err != nil {
 		return err
@@ -215,6 +242,9 @@ func (a *App) RunWorkers(ctx context.Context, c WorkersConfig, domains ...string
 		NameHold: c.NameHold,
 		Metrics:  metrics,
 	}
+	if a.events != nil {
+		deps.Events = a.events
+	}
 	all := make([]worker.Worker, len(domains)) // all are made before any is started
 	for i, domain := range domains {
 		if all[i], err = workers.New(a.temporal, domain, c.Options, deps); err != nil {
@@ -257,7 +287,7 @@ func apiCommand(s *Settings) *cobra.Command {
 			// Without Temporal the API serves reads, log-ins and refreshes.
 			return connected(c, config, temporalclient.DialLazily, func(a *App) error { return a.Run(c.Context(), config, true) })
 		},
-	}, append([]string{"http", "ops", "auth", "seal", "ratelimit", "log"}, workflowSettings...)...)
+	}, append([]string{"http", "ops", "auth", "seal", "events", "ratelimit", "log"}, workflowSettings...)...)
 }
 
 func workerCommand(s *Settings) *cobra.Command {
@@ -277,7 +307,7 @@ func workerCommand(s *Settings) *cobra.Command {
 			// Without Temporal a worker can do nothing.
 			return connected(c, config, temporalclient.Dial, func(a *App) error { return a.Run(c.Context(), config, false, domains...) })
 		},
-	}, append([]string{"seal", "feed", "users", "worker", "ops", "log"}, workflowSettings...)...)
+	}, append([]string{"seal", "events", "feed", "users", "worker", "ops", "log"}, workflowSettings...)...)
 }
 
 func codecServerCommand(s *Settings) *cobra.Command {

@@ -18,6 +18,7 @@ import (
 	"github.com/twtr-dev/twtr"
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/internal/codec"
+	"github.com/twtr-dev/twtr/internal/events"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/workers"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	Workers  WorkersConfig
 	Ops      OpsConfig
 	Codec    CodecConfig
+	Events   EventsConfig
 	LogLevel slog.Level
 	// Version is that of the program, for the metrics; "" if it is unknown.
 	Version string
@@ -77,6 +79,16 @@ type CodecConfig struct {
 	Token     string   // that it requires; empty: none
 }
 
+// EventsConfig says where domain events are published.
+type EventsConfig struct {
+	URL string // of NATS; empty: nowhere
+	events.Options
+	Stream events.StreamConfig
+}
+
+// minEventAge is long enough for a subscriber that restarts.
+const minEventAge = time.Hour
+
 // minFeedItems is the smallest feed: a follow puts so many tweets into it.
 const minFeedItems = twtr.BackfillTweets
 
@@ -111,7 +123,7 @@ func (s *Settings) Parse(required ...string) (Config, error) {
 
 // check looks at settings that depend on each other.
 func (c *Config) check() (wrong []error) {
-	tls, version := c.Store.Cassandra.TLS, c.Workers.Options.Version
+	tls, version, nats := c.Store.Cassandra.TLS, c.Workers.Options.Version, c.Events
 	for _, rule := range []struct {
 		broken bool
 		says   string
@@ -120,6 +132,9 @@ func (c *Config) check() (wrong []error) {
 		{!tls.Enabled && (tls.CAFile != "" || tls.CertFile != ""),
 			"cassandra.tls_ca, cassandra.tls_cert and cassandra.tls_key need cassandra.tls to be true"},
 		{(version.DeploymentName == "") != (version.BuildID == ""), "worker.deployment_name and worker.build_id must be set together, or neither"},
+		{(nats.CertFile == "") != (nats.KeyFile == ""), "events.tls_cert and events.tls_key must be set together, or neither"},
+		{(nats.Username == "") != (nats.Password == ""), "events.username and events.password must be set together, or neither"},
+		{nats.Username != "" && nats.Credentials != "", "events.credentials and events.username exclude each other"},
 		{c.Codec.Token == "" && !loopback(c.Codec.Addr), "codec.addr is an address that other machines may reach: set codec.token, too"},
 	} {
 		if rule.broken {
@@ -210,6 +225,21 @@ func parseEngine(c *Config, value string) error {
 		return fmt.Errorf("must be sqlite or cassandra, not %q", value)
 	}
 	c.Store.Engine = value
+	return nil
+}
+
+func parseEventsURL(c *Config, value string) error {
+	urls := words(value)
+	for _, text := range urls {
+		u, err := url.Parse(text)
+		if err == nil && u.User != nil {
+			return errors.New("must not hold a user or a password: they are settings of their own")
+		}
+		if err != nil || u.Scheme != "nats" && u.Scheme != "tls" || u.Hostname() == "" {
+			return fmt.Errorf("must be like nats://host:4222 or tls://host:4222, not %q", text)
+		}
+	}
+	c.Events.URL = strings.Join(urls, ",")
 	return nil
 }
 

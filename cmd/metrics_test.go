@@ -24,6 +24,7 @@ import (
 	"github.com/twtr-dev/twtr/activities"
 	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/internal/backlog"
+	"github.com/twtr-dev/twtr/internal/events"
 	"github.com/twtr-dev/twtr/internal/telemetry"
 	"github.com/twtr-dev/twtr/store/sqlite/sqlitetest"
 	"github.com/twtr-dev/twtr/workers"
@@ -75,6 +76,10 @@ func allMetrics(t *testing.T, temporal client.Client) string {
 	require.NoError(t, err)
 	tweets := activities.Tweets{Store: store, Deliveries: store, Metrics: m}
 	require.NoError(t, tweets.StoreReceipt(ctx, receipt(tweet)))
+	conn, err := events.Connect("nats://127.0.0.1:1", events.Options{Meter: metrics.Provider})
+	require.NoError(t, err)
+	t.Cleanup(conn.Close)
+	require.Error(t, conn.Publish(ctx, twtr.DeletedEvent(tweet, "ann", time.Now())))
 	observer, err := backlog.New(metrics.Provider, temporal, "default", workers.Domains())
 	require.NoError(t, err)
 	canceled, cancel := context.WithCancel(ctx)

@@ -83,11 +83,11 @@ Encrypted ones need the setting temporal.codec_keys. It exits 0 if all are deter
 	}, "temporal")
 }
 
-// events are a workflow's history, or its beginning.
-type events []*history.HistoryEvent
+// recorded are a workflow's history, or its beginning.
+type recorded []*history.HistoryEvent
 
 // String names the workflow and its run, in one line.
-func (h events) String() string {
+func (h recorded) String() string {
 	started := h[0].GetWorkflowExecutionStartedEventAttributes()
 	what := fmt.Sprintf("%s, run %s, %d events", started.GetWorkflowType().GetName(), h.runID(), len(h))
 	if id := started.GetWorkflowId(); id != "" { // servers before 1.18 did not write it
@@ -97,7 +97,7 @@ func (h events) String() string {
 }
 
 // runID is the run whose history it is. One that a reset has made begins with the events of the run that was reset.
-func (h events) runID() string {
+func (h recorded) runID() string {
 	id := h[0].GetWorkflowExecutionStartedEventAttributes().GetOriginalExecutionRunId()
 	for _, e := range h {
 		id = cmp.Or(e.GetWorkflowTaskFailedEventAttributes().GetNewRunId(), id)
@@ -106,7 +106,7 @@ func (h events) runID() string {
 }
 
 // readHistories reads all histories of a file; with an error it returns those before it.
-func readHistories(file string, stdin io.Reader) ([]events, error) {
+func readHistories(file string, stdin io.Reader) ([]recorded, error) {
 	in := stdin
 	if file != "-" {
 		f, err := os.Open(file)
@@ -118,7 +118,7 @@ func readHistories(file string, stdin io.Reader) ([]events, error) {
 	}
 	// PowerShell writes UTF-16 or a byte order mark.
 	in = transform.NewReader(in, unicode.BOMOverride(transform.Nop))
-	var found []events
+	var found []recorded
 	for values := json.NewDecoder(in); ; {
 		var text json.RawMessage
 		err := values.Decode(&text)
@@ -143,7 +143,7 @@ func readHistories(file string, stdin io.Reader) ([]events, error) {
 }
 
 // readHistory reads one history. Enums may be written EVENT_TYPE_TIMER_STARTED or, as tctl does, TimerStarted.
-func readHistory(text []byte) (events, error) {
+func readHistory(text []byte) (recorded, error) {
 	if text[0] != '{' {
 		return nil, errors.New("not a history: that is a JSON object with a list of events")
 	}
@@ -189,7 +189,7 @@ func parseHistory(text []byte) (*history.History, error) {
 }
 
 // replay runs the workflow's code against its history, and returns the SDK's error if they differ.
-func replay(h events) (err error) {
+func replay(h recorded) (err error) {
 	defer func() { // the replayer relies on the attributes that a server gives to each event
 		if p := recover(); p != nil {
 			err = fmt.Errorf("not a history that a server wrote: %v", p)

@@ -89,6 +89,22 @@ func TestPlainMayStandInPlaceOfTheFirstCodecKey(t *testing.T) {
 	}
 }
 
+func TestTheURLOfEventsIsThatOfNATSAndHoldsNoSecret(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, c := parse(t)
+	require.Empty(t, c.Events.URL, "off")
+	_, c = parse(t, "--events-url", "nats://a:4222, tls://b.example.com")
+	require.Equal(t, "nats://a:4222,tls://b.example.com", c.Events.URL)
+	for wrong, want := range map[string]string{
+		"nats:4222":                `must be like nats://host:4222 or tls://host:4222, not "nats:4222"`,
+		"https://nats":             `must be like nats://host:4222 or tls://host:4222, not "https://nats"`,
+		"nats://twtr:hush@a:4222":  "must not hold a user or a password: they are settings of their own",
+		"nats://a:4222,nats://b@c": "must not hold a user or a password: they are settings of their own",
+	} {
+		require.EqualError(t, parseEventsURL(&Config{}, wrong), want)
+	}
+}
+
 func TestEverySettingReachesTheConfiguration(t *testing.T) {
 	t.Chdir(t.TempDir())
 	flags := pflag.NewFlagSet("test", pflag.ContinueOnError)
@@ -102,7 +118,8 @@ func TestEverySettingReachesTheConfiguration(t *testing.T) {
 			"http.trusted_proxies": "10.0.0.0/8", "http.cors_origins": "https://app.example.com", "auth.keys": "k:0123456789abcdef0123456789abcdef",
 			"seal.key": "0123456789abcdef0123456789abcdef", "log.level": "debug", "users.name_hold": "1234h",
 			"temporal.codec_keys": "0123456789abcdef0123456789abcdef", "codec.token": "0123456789abcdef0123456789abcdef",
-			"codec.addr": ":3", "codec.ui_origins": "https://temporal.example.com",
+			"codec.addr": ":3", "events.url": "nats://nats:4222", "events.credentials": "/dev/null", "events.tls_ca": "/dev/null",
+			"events.tls_cert": "/dev/null", "events.tls_key": "/dev/null", "events.max_age": "1234h", "codec.ui_origins": "https://temporal.example.com",
 		}[row.key]
 		if value == "" {
 			value = "1234"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -60,11 +61,26 @@ func (c StoreConfig) open(ctx context.Context) (twtr.Store, error) {
 // is.
 func Migrate(ctx context.Context, c StoreConfig) error { return engines[c.Engine].migrate(ctx, c) }
 
+// eventsTimeout is how long MigrateEvents waits at least: NATS is connected to in the background.
+const eventsTimeout = 10 * time.Second
+
+// MigrateEvents creates the stream of events or changes its limits. It may run in several processes at once.
+func MigrateEvents(ctx context.Context, c EventsConfig, timeout time.Duration) error {
+	conn, err := c.connect(slog.New(slog.DiscardHandler), nil)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(ctx, max(timeout, eventsTimeout))
+	defer cancel()
+	return conn.Migrate(ctx, c.Stream)
+}
+
 func migrateCommand(s *Settings) *cobra.Command {
 	var timeout time.Duration
 	command := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the store's schema up to date; may run several times at once",
+		Short: "Bring the store's schema, and the stream of events, up to date; may run several times at once",
 		Args:  usageArgs(cobra.NoArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			config, err := s.Parse()
@@ -78,11 +94,18 @@ func migrateCommand(s *Settings) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(c.OutOrStdout(), "the schema of store %s is up to date\n", config.Store.Engine)
+			if config.Events.URL == "" {
+				return nil
+			}
+			if err := MigrateEvents(c.Context(), config.Events, timeout); err != nil {
+				return err
+			}
+			fmt.Fprintln(c.OutOrStdout(), "the stream of events is up to date")
 			return nil
 		},
 	}
-	command.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait for a store that is unavailable")
-	return reads(command, storeSettings...)
+	command.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait for a store, or a NATS, that is unavailable")
+	return reads(command, append([]string{"events"}, storeSettings...)...)
 }
 
 // waitForStore waits until the store is available, whatever its schema; for one attempt if timeout is 0.

@@ -1,5 +1,5 @@
-// Command dev runs everything in one process, for development: a Temporal server with its Web UI, the API, all workers, and the
-// store. With the argument temporal it runs only the Temporal server.
+// Command dev runs everything in one process, for development: a Temporal server with its Web UI, NATS, the API, all workers, and the
+// store. With the argument temporal it runs only the Temporal server, with nats only NATS.
 package main
 
 import (
@@ -24,6 +24,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/twtr-dev/twtr/cmd"
+	"github.com/twtr-dev/twtr/dev/natsserver"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 	"github.com/twtr-dev/twtr/workers"
 )
@@ -42,8 +43,8 @@ func main() {
 // dir holds the store, Temporal's database, the log, and the secrets that the first start creates.
 const dir = ".twtr"
 
-// addresses are those of the Temporal server; the defaults are Temporal's own.
-type addresses struct{ temporal, ui string }
+// addresses are those of the Temporal server and of NATS; the defaults are their own.
+type addresses struct{ temporal, ui, nats string }
 
 func newRoot() *cobra.Command {
 	var a addresses
@@ -55,6 +56,7 @@ func newRoot() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&a.temporal, "temporal-addr", "127.0.0.1:7233", "address of the Temporal server")
 	flags.StringVar(&a.ui, "temporal-ui-addr", "127.0.0.1:8233", "address of the Temporal Web UI")
+	flags.StringVar(&a.nats, "nats-addr", "127.0.0.1:4222", "address of NATS, if events.url names no other one; empty: none")
 	settings := cmd.NewSettings(root.Flags())
 	settings.SetDefault("http.addr", "127.0.0.1:3002") // no other machine has to reach an API without rate limits
 	for _, limit := range []string{"signups", "logins", "tweets", "follows", "reads"} {
@@ -89,7 +91,32 @@ func newRoot() *cobra.Command {
 			return nil
 		},
 	})
+	root.AddCommand(&cobra.Command{
+		Use:   "nats",
+		Short: "Run NATS alone",
+		Args:  cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			if err := makePrivate(dir); err != nil {
+				return err
+			}
+			server, err := startNATS(c.Context(), a)
+			if err != nil {
+				return err
+			}
+			defer server.Stop()
+			fmt.Fprintf(c.OutOrStdout(), "NATS at %s\n", server.URL())
+			<-c.Context().Done()
+			return nil
+		},
+	})
 	return root
+}
+
+func startNATS(ctx context.Context, a addresses) (*natsserver.Server, error) {
+	if err := free(ctx, "NATS", a.nats, "nats-addr"); err != nil {
+		return nil, err
+	}
+	return natsserver.Start(a.nats, filepath.Join(dir, "nats"))
 }
 
 func openLog() (io.WriteCloser, error) {
@@ -147,6 +174,9 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 		}
 		settings.SetDefault(key, prefix+value)
 	}
+	if a.nats != "" {
+		settings.SetDefault("events.url", "nats://"+a.nats)
+	}
 	config, err := settings.Parse("http.addr")
 	if err != nil {
 		return err
@@ -159,6 +189,18 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 			err = fmt.Errorf("%w (scripts/cassandra.sh start brings one)", err)
 		}
 		return err
+	}
+	if a.nats != "" && config.Events.URL == "nats://"+a.nats {
+		server, err := startNATS(ctx, a)
+		if err != nil {
+			return err
+		}
+		defer server.Stop()
+	}
+	if config.Events.URL != "" {
+		if err := cmd.MigrateEvents(ctx, config.Events, 0); err != nil {
+			return err
+		}
 	}
 	codec := ""
 	if len(config.Codec.Keys) > 0 {
@@ -187,7 +229,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	g.Go(func() error {
 		url := localURL(config.API.Addr)
 		if healthy(ctx, url) {
-			fmt.Fprintf(out, welcome, url, a.ui, config.Store.Engine, dir)
+			fmt.Fprintf(out, welcome, url, a.ui, config.Store.Engine, dir, config.Events.URL)
 		}
 		return nil
 	})
@@ -198,6 +240,7 @@ const welcome = `
 twtr is running.
   API              %[1]s
   Temporal Web UI  http://%[2]s
+  NATS             %[5]s
   store            %[3]s; data, log and secrets are in %[4]s/
 
 Try:

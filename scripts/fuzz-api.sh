@@ -18,7 +18,7 @@ go build -o bin/dev ./dev
 dev=$PWD/bin/dev
 dir=$(mktemp -d)
 cd "$dir"
-"$dev" --http-addr 127.0.0.1:3902 --temporal-addr 127.0.0.1:7903 --temporal-ui-addr 127.0.0.1:8903 --ops-addr '' >out 2>&1 &
+"$dev" --http-addr 127.0.0.1:3902 --temporal-addr 127.0.0.1:7903 --temporal-ui-addr 127.0.0.1:8903 --nats-addr '' --ops-addr '' >out 2>&1 &
 pid=$!
 cleanup() {
   kill "$pid" 2>/dev/null && wait "$pid" || true

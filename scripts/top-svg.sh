@@ -17,7 +17,7 @@ go -C dev build -o "$dir/dev" .
 go -C dev build -o "$dir/recording" ./recording
 out=$PWD/docs/top.svg
 cd "$dir"
-./dev --http-addr $api --temporal-addr $TEMPORAL_ADDRESS --temporal-ui-addr 127.0.0.1:8992 --feed-rows-per-second 12000 >dev.out 2>&1 &
+./dev --http-addr $api --temporal-addr $TEMPORAL_ADDRESS --temporal-ui-addr 127.0.0.1:8992 --nats-addr '' --feed-rows-per-second 12000 >dev.out 2>&1 &
 pid=$!
 ./twtr healthcheck $api --timeout 1m || { cat dev.out >&2; exit 1; }
 

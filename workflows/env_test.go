@@ -31,6 +31,7 @@ type env struct {
 	*testsuite.TestWorkflowEnvironment
 	counts    []activities.Bucket // that were requested
 	histories *histories
+	published *published
 	inFlight  *inFlight
 
 	steps   []activities.Step // that run
@@ -44,7 +45,7 @@ func newEnv(t *testing.T) *env {
 	s, err := sqlite.Open(t.Context(), path)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	e := &env{path: path, t: t, store: &store{Store: s}, histories: &histories{posted: map[uuid.UUID]int{}}, inFlight: &inFlight{}}
+	e := &env{path: path, t: t, store: &store{Store: s}, histories: &histories{posted: map[uuid.UUID]int{}}, published: &published{t: t}, inFlight: &inFlight{}}
 	t.Cleanup(e.inFlight.wait)
 	for _, name := range []string{"ann", "bob"} {
 		require.NoError(t, s.CreateUser(t.Context(), twtr.User{Username: name, Email: name + "@example.com", PasswordHash: "first", CreatedAt: start}))
@@ -71,6 +72,7 @@ func (e *env) next() {
 	e.RegisterActivity(activities.NewFeeds(e.store, activities.FeedsConfig{MaxItems: 1000}))
 	e.RegisterActivity(&activities.Followers{Store: e.store, Counts: e})
 	e.RegisterActivity(&activities.Tweets{Store: e.store, Deliveries: e.store, Erasure: e.store, Histories: e.histories, Steps: e})
+	e.RegisterActivity(&activities.Events{Publisher: e.published})
 	e.RegisterActivity(&activities.Users{Store: e.store, Unseal: unseal, NameHold: nameHold})
 	e.RegisterWorkflow(workflows.Follow)
 	e.RegisterWorkflow(workflows.CountFollowers)

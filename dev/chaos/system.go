@@ -74,7 +74,7 @@ func (s *system) start(ctx context.Context, rowsPerSecond int) error {
 	args := []string{"--temporal-addr", temporal, "--temporal-ui-addr", ui}
 	rows := fmt.Sprintf("TWTR_FEED_ROWS_PER_SECOND=%d", rowsPerSecond)
 	if s.engine == "sqlite" {
-		err = s.startAlone(ctx, temporal, rows, args)
+		err = s.startAlone(ctx, temporal, rows, append(args, "--nats-addr", ""))
 	} else {
 		err = s.startAll(ctx, temporal, rows, args)
 	}

@@ -17,7 +17,8 @@ const startTimeout = 10 * time.Second
 // Server is a NATS server that runs.
 type Server struct{ *server.Server }
 
-// Start starts a server on addr, host:port, where port 0 is a free one, and keeps the streams in dir. The caller must stop it.
+// Start starts a server on addr, host:port, where port 0 is a free one, and keeps the streams in dir. The caller must stop it. What it
+// has acknowledged survives the end of the process, in whatever way; a failure of the machine may lose the last two minutes.
 func Start(addr, dir string) (*Server, error) {
 	host, text, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -33,8 +34,6 @@ func Start(addr, dir string) (*Server, error) {
 	s, err := server.NewServer(&server.Options{
 		ServerName: "twtr-dev", Host: host, Port: port, JetStream: true, StoreDir: dir,
 		NoSigs: true, NoLog: true,
-		// What was acknowledged is on the disk when the process, or the machine, ends in whatever way.
-		SyncAlways: true,
 	})
 	if err != nil {
 		return nil, err
@@ -50,7 +49,7 @@ func Start(addr, dir string) (*Server, error) {
 // URL is where clients connect.
 func (s *Server) URL() string { return s.ClientURL() }
 
-// Stop stops the server. What was acknowledged is on the disk.
+// Stop stops the server.
 func (s *Server) Stop() {
 	s.Shutdown()
 	s.WaitForShutdown()

@@ -27,7 +27,7 @@ func connect(t *testing.T, url string) *events.Conn {
 	return c
 }
 
-var config = events.StreamConfig{Replicas: 1, MaxAge: time.Hour, MaxBytes: 1 << 20}
+var config = events.StreamConfig{Replicas: 1, MaxAge: time.Hour, MaxMegabytes: 1}
 
 func TestAnEventIsStoredOnceAndReachesPlainSubscribers(t *testing.T) {
 	c := connect(t, start(t, "127.0.0.1:0", t.TempDir()).URL())

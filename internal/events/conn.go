@@ -105,6 +105,13 @@ func Connect(url string, o Options) (*Conn, error) {
 	return &Conn{Conn: c, stream: stream, metrics: metrics}, nil
 }
 
+// Close closes the connection; a nil one is closed already.
+func (c *Conn) Close() {
+	if c != nil {
+		c.Conn.Close()
+	}
+}
+
 // JetStream returns access to the stream, for consumers.
 func (c *Conn) JetStream() jetstream.JetStream { return c.stream }
 
@@ -136,7 +143,7 @@ func (c *Conn) Publish(ctx context.Context, e twtr.Event) (err error) {
 	if !c.IsConnected() {
 		return errUnavailable
 	}
-	message, err := encode(e)
+	message, err := Message(e)
 	if err != nil {
 		return err
 	}

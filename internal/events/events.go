@@ -37,8 +37,8 @@ func Subject(kind twtr.EventType, username string) string {
 // DomainSubject matches the events of a domain, such as tweets or followers, that a user caused.
 func DomainSubject(domain, username string) string { return prefix + domain + ".*." + username }
 
-// encode returns the message that announces the event.
-func encode(e twtr.Event) (*nats.Msg, error) {
+// Message returns the message that announces the event.
+func Message(e twtr.Event) (*nats.Msg, error) {
 	c := cloudevents.NewEvent()
 	c.SetID(e.ID)
 	c.SetSource(Source)
