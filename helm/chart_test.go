@@ -241,6 +241,40 @@ func TestTheAPIAndAllWorkersSendTracesIfThereIsAnEndpoint(t *testing.T) {
 	require.Equal(t, "map[ports:[map[port:443 protocol:TCP]]]", fmt.Sprint(rules[len(rules)-1]), "and may")
 }
 
+func TestTheAPIAllWorkersAndTheMigrationPublishToTheSameNATS(t *testing.T) {
+	variables := func(values string, args ...string) map[string]map[string]string {
+		all := map[string]map[string]string{}
+		for _, p := range pods(render(t, values, args...)) {
+			for _, c := range p.Spec.Containers {
+				found := map[string]string{}
+				for _, variable := range c.Env {
+					if name, ok := strings.CutPrefix(variable.Name, "TWTR_EVENTS_"); ok {
+						found[name] = variable.Value
+					}
+				}
+				if len(found) > 0 {
+					all[p.object.name()] = found
+				}
+			}
+		}
+		return all
+	}
+	require.Empty(t, variables("defaults"))
+	url := "nats://nats-0.nats.svc:4222,nats://nats-1.nats.svc:4223"
+	process := map[string]string{"URL": url, "CREDENTIALS": "/etc/twtr/nats/twtr.creds"}
+	migrate := map[string]string{"URL": url, "CREDENTIALS": "/etc/twtr/nats/twtr.creds", "REPLICAS": "1", "MAX_AGE": "168h", "MAX_MEGABYTES": "1024"}
+	require.Equal(t, map[string]map[string]string{
+		"twtr-api": process, "twtr-users": process, "twtr-tweets": process, "twtr-followers": process,
+		"twtr-feeds": process, "twtr-migrate": migrate,
+	}, variables("external"))
+	for name, found := range variables("everything") {
+		if name != "twtr-migrate-1" {
+			require.Equal(t, map[string]string{"URL": "tls://nats.example.com", "USERNAME": "", "PASSWORD": "", "TLS_CA": "/etc/twtr/nats/ca.crt",
+				"TLS_CERT": "/etc/twtr/nats/tls.crt", "TLS_KEY": "/etc/twtr/nats/tls.key"}, found, name)
+		}
+	}
+}
+
 func TestExtraVariablesReachTheirContainers(t *testing.T) {
 	for _, p := range pods(render(t, "everything")) {
 		for _, c := range p.Spec.Containers {
@@ -478,8 +512,9 @@ func TestNetworkPoliciesAllowOnlyWhatIsNeeded(t *testing.T) {
 	rules(objects, "twtr-api", "ingress", "["+requests+", {ports: [{port: ops, protocol: TCP}], from: ["+test+"]}]")
 	cassandra := "{ports: [{port: 9042, protocol: TCP}, {port: 9142, protocol: TCP}], to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: cassandra}}}]}"
 	temporal := "{ports: [{port: 7234, protocol: TCP}], to: [{ipBlock: {cidr: 192.0.2.0/24}}]}"
-	rules(objects, "twtr-egress", "egress", "["+dns+", "+cassandra+", "+temporal+"]")
-	rules(objects, "twtr-migrate", "egress", "["+dns+", "+cassandra+"]")
+	nats := "{ports: [{port: 4222, protocol: TCP}, {port: 4223, protocol: TCP}], to: [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: nats}}}]}"
+	rules(objects, "twtr-egress", "egress", "["+dns+", "+cassandra+", "+temporal+", "+nats+"]")
+	rules(objects, "twtr-migrate", "egress", "["+dns+", "+cassandra+", "+nats+"]")
 
 	prometheus := "{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}"
 	objects = render(t, "everything")
@@ -535,6 +570,11 @@ func TestAWrongValueIsRefusedWithAClearMessage(t *testing.T) {
 		{"cassandra.bundled.enabled=false,cassandra.hosts={a}", `cassandra.replication is empty`},
 		{"cassandra.tls.enabled=true", `cassandra.tls: the bundled nodes have no TLS`},
 		{"cassandra.tls.existingSecret=a", `cassandra.tls.existingSecret is of use only with cassandra.tls.enabled`},
+		{"events.url=nats://me:hush@nats", `at '/events/url'`},
+		{"events.replicas=2", `at '/events/replicas': value must be one of 1, 3, 5`},
+		{"events.existingSecret=a", `events: the secrets are of use only with events.url`},
+		{"events.url=nats://nats,events.files.existingSecret=a,events.files.key=", `events.files: cert and key go together`},
+		{"events.url=nats://nats,events.existingSecret=b,events.files.existingSecret=a,events.files.credentials=c", `events: existingSecret and files.credentials exclude each other`},
 		{"temporal.tls.existingSecret=a", `temporal.tls.existingSecret is of use only with temporal.tls.enabled`},
 		{"temporal.tls.enabled=true,workers.feeds.autoscaling.type=keda", `KEDA and the worker controller use TLS only with an API key or a client certificate`},
 		{"versioning.enabled=true,versioning.controller.enabled=true,workers.feeds.autoscaling.type=hpa", `each version has a Deployment of its own, which neither an HPA nor KEDA knows of`},

@@ -123,7 +123,8 @@ spec:
 {{- $root := .root }}
 {{- $tls := $root.Values.temporal.tls }}
 {{- $mounts := and $tls.enabled $tls.existingSecret }}
-{{- $certificates := include "twtr.cassandraCertificates" $root -}}
+{{- $certificates := include "twtr.cassandraCertificates" $root }}
+{{- $events := include "twtr.eventsFiles" $root -}}
 metadata:
   labels:
     {{- with .values.labels }}
@@ -209,6 +210,9 @@ spec:
         {{- include "twtr.secretEnv" (list "TWTR_TEMPORAL_CODEC_KEYS" .existingSecret .key) | nindent 8 }}
         {{- end }}
         {{- end }}
+        {{- with include "twtr.eventsEnv" $root | trim }}
+        {{- . | nindent 8 }}
+        {{- end }}
         {{- .env | nindent 8 }}
         {{- range $key, $value := $root.Values.settings }}
         - {name: TWTR_{{ $key | replace "." "_" | upper }}, value: {{ $value | toString | quote }}}
@@ -248,7 +252,7 @@ spec:
       # Until every proxy has stopped sending requests to this pod.
       lifecycle: {preStop: {sleep: {seconds: {{ .pause }}}}}
       {{- end }}
-      {{- if or $mounts $certificates }}
+      {{- if or $mounts $certificates $events }}
       volumeMounts:
         {{- if $mounts }}
         - {name: temporal-client, mountPath: /etc/twtr/temporal, readOnly: true}
@@ -256,14 +260,20 @@ spec:
         {{- if $certificates }}
         - {name: cassandra-client, mountPath: /etc/twtr/cassandra, readOnly: true}
         {{- end }}
+        {{- if $events }}
+        - {name: nats-client, mountPath: /etc/twtr/nats, readOnly: true}
+        {{- end }}
       {{- end }}
-  {{- if or $mounts $certificates }}
+  {{- if or $mounts $certificates $events }}
   volumes:
     {{- if $mounts }}
     - {name: temporal-client, secret: {secretName: {{ $tls.existingSecret | quote }}}}
     {{- end }}
     {{- with $certificates }}
     - {name: cassandra-client, secret: {secretName: {{ quote . }}}}
+    {{- end }}
+    {{- with $events }}
+    - {name: nats-client, secret: {secretName: {{ quote . }}}}
     {{- end }}
   {{- end }}
 {{- end }}

@@ -157,6 +157,11 @@ securityContext:
 {{- if and .tls.existingSecret (not .tls.enabled) }}{{ fail "cassandra.tls.existingSecret is of use only with cassandra.tls.enabled" }}{{ end }}
 {{- if ne (empty .tls.cert) (empty .tls.key) }}{{ fail "cassandra.tls: cert and key go together" }}{{ end }}
 {{- end }}
+{{- with .Values.events }}
+{{- if and (not .url) (or .existingSecret .files.existingSecret) }}{{ fail "events: the secrets are of use only with events.url" }}{{ end }}
+{{- if ne (empty .files.cert) (empty .files.key) }}{{ fail "events.files: cert and key go together" }}{{ end }}
+{{- if and .existingSecret .files.existingSecret .files.credentials }}{{ fail "events: existingSecret and files.credentials exclude each other" }}{{ end }}
+{{- end }}
 {{- with .Values.temporal.tls }}
 {{- if and .existingSecret (not .enabled) }}{{ fail "temporal.tls.existingSecret is of use only with temporal.tls.enabled" }}{{ end }}
 {{- if ne (empty .cert) (empty .key) }}{{ fail "temporal.tls: cert and key go together" }}{{ end }}
