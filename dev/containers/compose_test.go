@@ -118,6 +118,25 @@ func TestComposeTakesItsSecretsOnlyFromTheEnvironment(t *testing.T) {
 	require.Equal(t, 2+len(workers.Domains()), encrypting, "the API, each worker, and what writes to Temporal besides")
 }
 
+func TestComposeRunsNATSOnlyIfAskedTo(t *testing.T) {
+	require.NotContains(t, load(t).Services, "nats")
+	options, err := cli.NewProjectOptions([]string{root + "/docker-compose.yml"}, cli.WithProfiles([]string{"events"}),
+		cli.WithEnv(append(slices.Clone(secrets), "TWTR_EVENTS_URL=nats://nats:4222")))
+	require.NoError(t, err)
+	project, err := options.LoadProject(t.Context())
+	require.NoError(t, err)
+	module, err := os.ReadFile(root + "/dev/go.mod")
+	require.NoError(t, err)
+	version := regexp.MustCompile(`(?m)^\s+github.com/nats-io/nats-server/v2 v(\S+)$`).FindSubmatch(module)[1]
+	require.Equal(t, "nats:"+string(version)+"-alpine", project.Services["nats"].Image, "the one that the tests run on")
+	for name, s := range project.Services {
+		if ours(s) {
+			require.Equal(t, "nats://nats:4222", *s.Environment["TWTR_EVENTS_URL"], name)
+		}
+	}
+	require.Equal(t, "127.0.0.1", project.Services["nats"].Ports[0].HostIP)
+}
+
 func TestComposePinsItsImagesAndListensOnThisMachineOnly(t *testing.T) {
 	project := load(t)
 	cassandra, err := os.ReadFile(root + "/scripts/cassandra.sh")
