@@ -45,10 +45,10 @@ func Print(ctx context.Context, out io.Writer, o Options, once bool) error {
 
 // Run shows the system on a terminal until a key or ctx ends it.
 func Run(ctx context.Context, in io.Reader, out io.Writer, o Options) error {
-	_, err := tea.NewProgram(newModel(ctx, o), tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler()).Run()
-	if ctx.Err() != nil {
-		return nil //nolint:nilerr // told to stop
-	}
+	program := tea.NewProgram(newModel(ctx, o), tea.WithInput(in), tea.WithOutput(out), tea.WithoutSignalHandler())
+	stop := context.AfterFunc(ctx, program.Quit) // one whose own context ends leaves a goroutine that reads in
+	defer stop()
+	_, err := program.Run()
 	return err
 }
 
