@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/dev/natsserver"
 	"github.com/twtr-dev/twtr/workflows"
 )
 
@@ -104,6 +105,43 @@ func TestRecordHistories(t *testing.T) {
 	s.tweet(ann, "the last one")
 	s.ok("DELETE", "/users/me", ann, nil, nil) // with followers for several steps
 	s.record(dir, "delete-user/ann", "delete-user")
+}
+
+// TestRecordHistoriesOfEvents writes those of workflows that announce what they do.
+func TestRecordHistoriesOfEvents(t *testing.T) {
+	dir := os.Getenv("TWTR_RECORD_HISTORIES")
+	if dir == "" {
+		t.Skip("this records the histories for another test: make histories")
+	}
+	addr, streams := freeAddr(t), t.TempDir()
+	startNATS := func() *natsserver.Server {
+		server, err := natsserver.Start(addr, streams)
+		require.NoError(t, err)
+		t.Cleanup(server.Stop)
+		return server
+	}
+	server := startNATS()
+	s := newStack(t, "sqlite", "--events-url", "nats://"+addr)
+	s.migrateEvents()
+	received := subscribe(t, s.config.Events.URL)
+	s.work()
+	ann, bob := s.signUp("ann"), s.signUp("bob")
+	s.record(dir, "create-user/", "create-user-announced")
+	s.follow(bob, "ann")
+	s.record(dir, "follow/bob/ann", "follow-announced")
+	posted := s.tweet(ann, "hello")
+	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-announced")
+	s.deleteTweet(ann, posted.ID)
+	s.record(dir, "delete-tweet/"+posted.ID.String(), "delete-tweet-announced")
+	server.Stop()
+	posted = s.tweet(ann, "while NATS is unavailable")
+	s.unfollow(bob, "ann")
+	s.follow(bob, "ann")
+	s.eventually("it is delivered", func() bool { return s.delivery(ann, posted.ID).State == "complete" })
+	require.Len(t, received.of(twtr.EventPosted), 1)
+	startNATS()
+	s.record(dir, "post-tweet/"+posted.ID.String(), "post-tweet-while-nats-is-unavailable")
+	s.record(dir, "follow/bob/ann", "follow-while-nats-is-unavailable")
 }
 
 // events are the types of the workflow's events so far.

@@ -260,6 +260,22 @@ func TestALongRunLeavesItsEventsToTheNextOne(t *testing.T) {
 	e.requireChanges(4)
 }
 
+func TestAPairWithTooManyEventsToPublishTakesNoMoreRequests(t *testing.T) {
+	e := newEnvWithOutage(t, 0)
+	e.away(time.Hour)
+	in := bobAndAnn
+	in.Announce, in.Unfinished = true, &workflows.UnfinishedFollow{Swept: true}
+	for i := range 1000 {
+		in.Unfinished.Events = append(in.Unfinished.Events, twtr.FollowEvent(twtr.Follow{Follower: "bob", Followee: "ann", At: start}, i%2 == 0, uuid.NewString()))
+	}
+	refused := e.request(time.Minute, false)
+	activities := e.countActivities()
+	require.NoError(t, e.follow(in))
+	require.ErrorContains(t, refused.err, "too many changes of the pair are not published yet")
+	require.Equal(t, in.Unfinished.Events, e.published.events, "in their order")
+	require.Less(t, activities(), 20, "many in one step")
+}
+
 // A worker writes an edge and dies: the request is taken again by another run, which finds it done.
 func TestAChangeOfALostTaskIsAnnouncedByWhoRepeatsIt(t *testing.T) {
 	e := newEnv(t)
