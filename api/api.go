@@ -48,6 +48,8 @@ type Config struct {
 	// Origins are those of the web pages that may call the API from a browser (CORS), such as https://app.example.com, or "*" for
 	// all; none by default.
 	Origins []string
+	// Page serves a page that is a client of the API at /; nil: none.
+	Page *WebPage
 	// BodyTimeout bounds the wait for a request's body; 0 is 10 seconds.
 	BodyTimeout time.Duration
 	// Now is the clock of ids, tokens, sessions and claims; nil is [time.Now].
@@ -155,6 +157,14 @@ func New(c Config) (*API, error) {
 	register(http.MethodGet, "/asyncapi.yaml", getAsyncAPI)
 	register(http.MethodGet, "/docs", a.getDocs)
 	register(http.MethodGet, "/docs/:file", a.getDocs)
+	if c.Page != nil {
+		serve, err := a.servePage(*c.Page)
+		if err != nil {
+			return nil, err
+		}
+		register(http.MethodGet, "/", serve)
+		register(http.MethodGet, "/page/:file", serve)
+	}
 	for _, r := range a.routes() {
 		var handlers []gin.HandlerFunc
 		if r.auth {

@@ -96,6 +96,11 @@ func writeOK(c *gin.Context, body []byte) {
 	if username(c) != "" {
 		caching = "private, no-cache"
 	}
+	writeTagged(c, caching, jsonType, body)
+}
+
+// writeTagged writes a response with an ETag, or 304 if the client has it.
+func writeTagged(c *gin.Context, caching, contentType string, body []byte) {
 	sum := sha256.Sum256(body)
 	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
 	c.Header("Cache-Control", caching)
@@ -104,7 +109,7 @@ func writeOK(c *gin.Context, body []byte) {
 		c.Status(http.StatusNotModified)
 		return
 	}
-	write(c, http.StatusOK, jsonType, body)
+	write(c, http.StatusOK, contentType, body)
 }
 
 func isRead(c *gin.Context) bool {

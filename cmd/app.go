@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"sync"
 	"syscall"
 	"time"
@@ -170,6 +171,7 @@ func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 		AuthKeys: c.AuthKeys, SealKeys: c.SealKeys, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 		Announce: a.events != nil,
+		Page: a.page(c),
 	})
 	if err != nil {
 		return err
@@ -189,6 +191,17 @@ func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 	defer cancel()
 	observing.Go(func() { observer.Run(ctx) })
 	return a.serveHTTP(ctx, "API", c.Addr, a.httpServer(handler))
+}
+
+// page is the web page's configuration, nil if there is to be none.
+func (a *App) page(c APIConfig) *api.WebPage {
+	switch {
+	case !c.Page:
+		return nil
+	case c.TemporalUI == "":
+		return &api.WebPage{}
+	}
+	return &api.WebPage{TemporalUI: c.TemporalUI + "/namespaces/" + url.PathEscape(a.namespace)}
 }
 
 // ServeCodec serves the codec of Temporal's payloads until ctx ends. It needs no connections.

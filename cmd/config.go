@@ -51,6 +51,8 @@ type APIConfig struct {
 	AuthKeys       []api.Key
 	SealKeys       []string
 	RateLimits     api.RateLimits
+	Page           bool   // serve the web page
+	TemporalUI     string // address of Temporal's Web UI, for its links; empty: none
 }
 
 // WorkersConfig configures the workers of one process.
@@ -268,6 +270,18 @@ func parseOrigins(c *Config, value string) error {
 		return nil
 	}
 	return checkOrigins(c.API.Origins, ", or * alone")
+}
+
+// webAddress is the address of a web page, without a slash at its end, or empty.
+func webAddress(field func(*Config) *string) parser {
+	return func(c *Config, value string) error {
+		*field(c) = strings.TrimRight(value, "/")
+		u, err := url.Parse(value)
+		if value != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {
+			return fmt.Errorf("must be an address like https://temporal.example.com, not %q", value)
+		}
+		return nil
+	}
 }
 
 func parseUIOrigins(c *Config, value string) error {

@@ -59,6 +59,7 @@ func newRoot() *cobra.Command {
 	flags.StringVar(&a.nats, "nats-addr", "127.0.0.1:4222", "address of NATS, if events.url names no other one; empty: none")
 	settings := cmd.NewSettings(root.Flags())
 	settings.SetDefault("http.addr", "127.0.0.1:3002") // no other machine has to reach an API without rate limits
+	settings.SetDefault("http.page", "true")
 	for _, limit := range []string{"signups", "logins", "tweets", "follows", "reads"} {
 		settings.SetDefault("ratelimit."+limit, "0")
 	}
@@ -177,6 +178,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	if a.nats != "" {
 		settings.SetDefault("events.url", "nats://"+a.nats)
 	}
+	settings.SetDefault("temporal.ui_url", localURL(a.ui))
 	config, err := settings.Parse("http.addr")
 	if err != nil {
 		return err
@@ -229,7 +231,11 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	g.Go(func() error {
 		url := localURL(config.API.Addr)
 		if healthy(ctx, url) {
-			fmt.Fprintf(out, welcome, url, a.ui, config.Store.Engine, dir, config.Events.URL)
+			name := "API"
+			if config.API.Page {
+				name = "API and web page"
+			}
+			fmt.Fprintf(out, welcome, url, a.ui, config.Store.Engine, dir, config.Events.URL, name)
 		}
 		return nil
 	})
@@ -238,7 +244,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 
 const welcome = `
 twtr is running.
-  API              %[1]s
+  %-16[6]s %[1]s
   Temporal Web UI  http://%[2]s
   NATS             %[5]s
   store            %[3]s; data, log and secrets are in %[4]s/
