@@ -171,7 +171,7 @@ func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
 		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 		AuthKeys: c.AuthKeys, SealKeys: c.SealKeys, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, Origins: c.Origins,
 		Announce: a.events != nil,
-		Page: a.page(c),
+		Page:     a.page(c),
 	})
 	if err != nil {
 		return err

@@ -71,6 +71,29 @@ func TestAnOriginIsWrittenAsBrowsersWriteIt(t *testing.T) {
 	}
 }
 
+func TestTheAddressOfTheWebUIIsThatOfAPage(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for value, want := range map[string]string{"": "", "http://localhost:8233": "http://localhost:8233", "https://x.example/ui/": "https://x.example/ui"} {
+		_, c := parse(t, "--temporal-ui-url", value)
+		require.Equal(t, want, c.API.TemporalUI, value)
+	}
+	for _, wrong := range []string{"localhost:8233", "javascript:alert(1)", "https://", "https://x.example?y", "https://x.example#y", "//x.example", "/ui"} {
+		require.ErrorContains(t, webAddress(func(c *Config) *string { return &c.API.TemporalUI })(&Config{}, wrong),
+			"must be an address like https://temporal.example.com", wrong)
+	}
+}
+
+func TestThePageIsOffUnlessItIsSet(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, c := parse(t)
+	a := &App{namespace: "team a"}
+	require.Nil(t, a.page(c.API))
+	_, c = parse(t, "--http-page", "true")
+	require.Equal(t, &api.WebPage{}, a.page(c.API))
+	_, c = parse(t, "--http-page", "true", "--temporal-ui-url", "https://temporal.example.com/")
+	require.Equal(t, &api.WebPage{TemporalUI: "https://temporal.example.com/namespaces/team%20a"}, a.page(c.API))
+}
+
 func TestPlainMayStandInPlaceOfTheFirstCodecKey(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, c := parse(t)
@@ -120,6 +143,7 @@ func TestEverySettingReachesTheConfiguration(t *testing.T) {
 			"temporal.codec_keys": "0123456789abcdef0123456789abcdef", "codec.token": "0123456789abcdef0123456789abcdef",
 			"codec.addr": ":3", "events.url": "nats://nats:4222", "events.credentials": "/dev/null", "events.tls_ca": "/dev/null",
 			"events.tls_cert": "/dev/null", "events.tls_key": "/dev/null", "events.max_age": "1234h", "codec.ui_origins": "https://temporal.example.com",
+			"http.page": "true", "temporal.ui_url": "https://temporal.example.com",
 		}[row.key]
 		if value == "" {
 			value = "1234"

@@ -178,7 +178,9 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 	if a.nats != "" {
 		settings.SetDefault("events.url", "nats://"+a.nats)
 	}
-	settings.SetDefault("temporal.ui_url", localURL(a.ui))
+	if a.ui != "" {
+		settings.SetDefault("temporal.ui_url", localURL(a.ui))
+	}
 	config, err := settings.Parse("http.addr")
 	if err != nil {
 		return err
