@@ -67,7 +67,7 @@ histories: ## rewrite the recorded workflow histories (only after a change that 
 	TWTR_RECORD_HISTORIES=$(CURDIR)/workflows/testdata GOWORK=off go -C dev test -count=1 -run TestRecordHistories .
 
 .PHONY: screenshots
-screenshots: ## make the pictures of the Web UI in docs/ anew (needs a Chromium, or Node.js with npm to install one)
+screenshots: ## make the pictures of the page and of the Web UI in docs/ anew (needs a Chromium, or Node.js with npm to install one)
 	TWTR_TEST_BROWSER=$${TWTR_TEST_BROWSER:-$$(command -v chromium || scripts/tools.sh chromium)} TWTR_TEST_SCREENSHOTS=$(CURDIR)/docs \
 	GOWORK=off go -C dev test -count=1 -run TestScreenshots .
 
