@@ -202,7 +202,7 @@ func TestWhatAKilledProcessWroteIsThere(t *testing.T) {
 	require.NoError(t, s.PutTweet(t.Context(), tweet))
 }
 
-func TestAContextThatEndsInTheMiddleOfADeliveryUndoesIt(t *testing.T) {
+func TestAContextThatEndsInTheMiddleOfADeliveryLeavesAllOfItOrNothing(t *testing.T) {
 	s := open(t, migrated(t))
 	tweet, err := newTweet()
 	require.NoError(t, err)
@@ -213,9 +213,10 @@ func TestAContextThatEndsInTheMiddleOfADeliveryUndoesIt(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	require.ErrorIs(t, s.PutFeedItem(ctx, tweet, readers), context.DeadlineExceeded)
-	items, err := s.Feed(t.Context(), readers[0], twtr.Window{}, 1)
+	have, err := s.ReadersHavingFeedItem(t.Context(), tweet.ID, readers)
 	require.NoError(t, err)
-	require.Empty(t, items)
+	// All of it, if the machine is so busy that the deadline is noticed only when the write is done.
+	require.Contains(t, []int{0, len(readers)}, len(have))
 	require.NoError(t, s.PutFeedItem(t.Context(), tweet, readers[:1000]))
 }
 
