@@ -30,7 +30,7 @@ type hostile struct {
 }
 
 func newHostile(t *testing.T) *hostile {
-	s := newStack(t, "sqlite")
+	s := newStack(t, "sqlite", "--http-page", "true")
 	s.work()
 	document, err := openapi3.NewLoader().LoadFromData([]byte(api.OpenAPI))
 	require.NoError(t, err)
