@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Run calls handle with each event of the subject since a time, at least once, until ctx ends. NATS remembers under the name how far
-// it is: a process that starts again goes on there, and several share the events.
+// Run calls handle with each event of the subject since a time, at least once, until ctx ends. NATS stores under the name which events
+// were handled. A process that starts again continues from there. Several processes with one name share the events.
 func Run(ctx context.Context, url, name, subject string, since time.Time, handle func(cloudevents.Event) error) error {
 	conn, err := nats.Connect(url, nats.MaxReconnects(-1))
 	if err != nil {
