@@ -177,6 +177,9 @@ type FeedStore interface {
 	FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error)
 	// ReadersHavingFeedItem returns those of the readers whose feeds hold the tweet, in the order they were given.
 	ReadersHavingFeedItem(ctx context.Context, tweetID uuid.UUID, readers []string) ([]string, error)
+	// FeedRows returns up to limit rows of the reader's feed in the window, newest first, without their texts: items, and marks of
+	// retracted ones that no trim has removed.
+	FeedRows(ctx context.Context, reader string, w Window, limit int) ([]FeedRow, error)
 	// Feed returns up to limit items of the reader's feed in the window, newest first; none, and no error, if there are none.
 	Feed(ctx context.Context, reader string, w Window, limit int) ([]Tweet, error)
 }

@@ -46,6 +46,13 @@ type Window struct {
 	Before, After uuid.UUID
 }
 
+// FeedRow is a row of a feed: a tweet, or the mark of a retracted one.
+type FeedRow struct {
+	ID        uuid.UUID
+	Author    string // "" of a mark
+	Retracted bool
+}
+
 // NewTweet makes the tweet of that id from what its author wrote.
 func NewTweet(id uuid.UUID, username string, p Post) (Tweet, error) {
 	body, err := json.Marshal(Posted{id, username, p, Timestamp(TimeOf(id))})

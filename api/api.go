@@ -45,6 +45,8 @@ type Config struct {
 	TrustedProxies []string
 	// Announce makes the workflows publish events.
 	Announce bool
+	// Streams are the live feeds.
+	Streams StreamConfig
 	// Origins are those of the web pages that may call the API from a browser (CORS), such as https://app.example.com, or "*" for
 	// all; none by default.
 	Origins []string
@@ -77,6 +79,7 @@ type API struct {
 	reads    *rateLimit
 	accepted metric.Int64Counter // tweets
 	announce bool
+	live     *live
 	now      func() time.Time
 	log      *slog.Logger
 	gin      *gin.Engine
@@ -108,11 +111,16 @@ func New(c Config) (*API, error) {
 	if err != nil {
 		return nil, err
 	}
+	revoked := newRevocations(c.Store, now, c.Logger)
+	live, err := newLive(c.Streams, c.Store, revoked, now, c.Metrics.Provider)
+	if err != nil {
+		return nil, err
+	}
 	a := &API{
 		store:    c.Store,
 		temporal: c.Temporal,
 		tokens:   tokens,
-		revoked:  newRevocations(c.Store, now, c.Logger),
+		revoked:  revoked,
 		guard:    guard,
 		hasher:   hasher,
 		sealer:   sealer,
@@ -124,6 +132,7 @@ func New(c Config) (*API, error) {
 		accepted: metrics.accepted,
 		reads:    newRateLimit("reads", c.RateLimits.Reads, metrics.rejections),
 		announce: c.Announce,
+		live:     live,
 		now:      now,
 		log:      c.Logger,
 

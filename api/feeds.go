@@ -9,6 +9,7 @@ import (
 func (a *API) feedRoutes() []route {
 	return []route{
 		{method: http.MethodGet, path: "/feeds/me", auth: true, handler: a.getFeed},
+		{method: http.MethodGet, path: streamPath, auth: true, handler: a.openStream},
 	}
 }
 

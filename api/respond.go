@@ -69,6 +69,10 @@ func (a *API) respond(c *gin.Context, body any, err error) {
 		a.respondError(c, err)
 		return
 	}
+	if s, ok := body.(*stream); ok {
+		respondStream(c, s)
+		return
+	}
 	if p, ok := body.(page); ok {
 		if p.next != "" {
 			c.Header("Link", p.link(c.Request.URL))
@@ -82,6 +86,23 @@ func (a *API) respond(c *gin.Context, body any, err error) {
 	if text, ok := a.encode(c, envelope{Status: http.StatusOK, Data: body}); ok {
 		writeOK(c, text)
 	}
+}
+
+// respondStream serves a stream; nil is that of a HEAD, which has the headers alone.
+func respondStream(c *gin.Context, s *stream) {
+	c.Header("Content-Type", "text/event-stream")
+	c.Header("Cache-Control", "no-store")
+	c.Header("X-Accel-Buffering", "no") // nginx
+	c.Status(http.StatusOK)
+	c.Writer.WriteHeaderNow()
+	if s == nil {
+		return
+	}
+	defer s.remove(s)
+	w := c.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap() // whose flush returns errors
+	// The server's deadline for a request is not for this one. A test's recorder has none.
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
+	s.serve(w, c.MustGet(clientKey).(context.Context).Done())
 }
 
 // writeOK writes a successful response. A read may be kept, and is asked for again each time, which costs little: its ETag is the

@@ -122,16 +122,15 @@ func (r *revocations) poll(ctx context.Context, every time.Duration) {
 }
 
 // Start lets the API know which sessions have ended, and keeps that up to date until stop is called, which returns when it no
-// longer uses the store. Requests must not be served before: an access token of a session that has ended would be accepted.
+// longer uses the store. Requests must not be served before: an access token of a session that has ended would be accepted. When ctx
+// ends, live feeds end at once.
 func (a *API) Start(ctx context.Context) (stop func(), err error) {
 	if err := a.revoked.load(ctx); err != nil {
 		return nil, err
 	}
-	ctx, cancelPoll := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		a.revoked.poll(ctx, revocationsEvery)
-	}()
-	return func() { cancelPoll(); <-done }, nil
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { a.revoked.poll(ctx, revocationsEvery) })
+	running.Go(func() { a.live.run(ctx) })
+	return func() { cancel(); running.Wait() }, nil
 }

@@ -116,11 +116,24 @@ func (t *tokens) verify(text string) (identity, error) {
 	}
 	c, err := t.parse(t.parser, text)
 	if err != nil {
-		return identity{}, twtr.Errorf(twtr.Unauthenticated, "the access token is not valid, or has expired: log in or refresh")
+		return identity{}, errTokenRefused()
 	}
 	who := identity{c.Subject, c.Session}
 	t.verified.Add(text, verifiedToken{who, c.ExpiresAt.Time})
 	return who, nil
+}
+
+// refusedFrom returns from when on a valid token is refused, because it has expired.
+func (t *tokens) refusedFrom(text string) (time.Time, error) {
+	c, err := t.parse(t.parser, text)
+	if err != nil {
+		return time.Time{}, errTokenRefused()
+	}
+	return c.ExpiresAt.Add(clockLeeway), nil
+}
+
+func errTokenRefused() error {
+	return twtr.Errorf(twtr.Unauthenticated, "the access token is not valid, or has expired: log in or refresh")
 }
 
 // once returns whose token it is, or was in the last [twtr.KnownSourceKept]: it may have expired, and its session may have ended.

@@ -245,6 +245,10 @@ func (o *observedStore) ReadersHavingFeedItem(ctx context.Context, tweetID uuid.
 	})
 }
 
+func (o *observedStore) FeedRows(ctx context.Context, reader string, w twtr.Window, limit int) ([]twtr.FeedRow, error) {
+	return get(ctx, o, "FeedRows", 1, func(ctx context.Context) ([]twtr.FeedRow, error) { return o.Store.FeedRows(ctx, reader, w, limit) })
+}
+
 func (o *observedStore) Feed(ctx context.Context, reader string, w twtr.Window, limit int) ([]twtr.Tweet, error) {
 	return get(ctx, o, "Feed", 1, func(ctx context.Context) ([]twtr.Tweet, error) { return o.Store.Feed(ctx, reader, w, limit) })
 }

@@ -20,7 +20,8 @@ const (
 	deleteFeedItem  = `DELETE author, body FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id = ?`
 	selectFeedItem  = `SELECT author, deleted FROM feed_items WHERE username = ? AND tweet_id = ?`
 	// The row of a feed that has none has no tweet_id.
-	selectFeedRows = `SELECT tweet_id, kept FROM feed_items WHERE username = ? LIMIT ?`
+	selectFeedIDs  = `SELECT tweet_id, kept FROM feed_items WHERE username = ? LIMIT ?`
+	selectFeedRows = `SELECT tweet_id, author, deleted FROM feed_items WHERE username = ? AND tweet_id < ? AND tweet_id > ? LIMIT ?`
 	putKept        = `UPDATE feed_items USING TIMESTAMP ? SET kept = ? WHERE username = ?`
 	trimFeed       = `DELETE FROM feed_items USING TIMESTAMP ? WHERE username = ? AND tweet_id <= ?`
 	// Cassandra passes over marks, in one partition. A marked row that was put later has a body.
@@ -80,7 +81,7 @@ func (s *Store) DeleteFeedItems(ctx context.Context, reader string, tweetIDs []u
 // another process, whose clock is ahead, has just written stays until the next trim. What it keeps is stored with the time of that
 // tweet, so of several trims the newest wins.
 func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
-	ids, _, err := s.feedRows(ctx, reader, keep+1)
+	ids, _, err := s.feedIDs(ctx, reader, keep+1)
 	if err != nil || len(ids) <= keep {
 		return err
 	}
@@ -91,19 +92,19 @@ func (s *Store) TrimFeed(ctx context.Context, reader string, keep int) error {
 
 // FeedFloor implements [twtr.FeedStore].
 func (s *Store) FeedFloor(ctx context.Context, reader string, keep int) (uuid.UUID, error) {
-	ids, kept, err := s.feedRows(ctx, reader, keep)
+	ids, kept, err := s.feedIDs(ctx, reader, keep)
 	if err != nil || len(ids) < keep {
 		return kept, err
 	}
 	return twtr.NewerTweet(uuid.UUID(ids[keep-1]), kept), nil
 }
 
-// feedRows returns the ids of the newest rows of the reader's feed, items and marks, and the oldest one that a trim has kept.
-func (s *Store) feedRows(ctx context.Context, reader string, limit int) (ids []gocql.UUID, kept uuid.UUID, err error) {
+// feedIDs returns the ids of the newest rows of the reader's feed, items and marks, and the oldest one that a trim has kept.
+func (s *Store) feedIDs(ctx context.Context, reader string, limit int) (ids []gocql.UUID, kept uuid.UUID, err error) {
 	ids, err = list(ctx, s, func(row gocql.Scanner) (id gocql.UUID, err error) {
 		err = row.Scan(&id, (*gocql.UUID)(&kept))
 		return id, err
-	}, limit, selectFeedRows, reader)
+	}, limit, selectFeedIDs, reader)
 	if len(ids) == 1 && ids[0] == (gocql.UUID{}) {
 		ids = nil
 	}
@@ -203,6 +204,16 @@ func (s *Store) writeToFeed(ctx context.Context, statement string, n int, args f
 		}
 	}
 	return nil
+}
+
+// FeedRows implements [twtr.FeedStore].
+func (s *Store) FeedRows(ctx context.Context, reader string, w twtr.Window, limit int) ([]twtr.FeedRow, error) {
+	return list(ctx, s, func(row gocql.Scanner) (r twtr.FeedRow, err error) {
+		if err = row.Scan((*gocql.UUID)(&r.ID), &r.Author, &r.Retracted); r.Retracted {
+			r.Author = ""
+		}
+		return r, err
+	}, limit, selectFeedRows, reader, upperBound(w.Before), gocql.UUID(w.After))
 }
 
 // Feed implements [twtr.FeedStore].

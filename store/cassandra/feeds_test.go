@@ -108,7 +108,7 @@ func TestDeletionsLeaveListsReadable(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, []twtr.Tweet{last}, items)
 	requireNoTombstones(t, s, selectFeed, "bob", gocql.UUID(uuid.Max), gocql.UUID{}, 50)
-	requireNoTombstones(t, s, selectFeedRows, "bob", keep+1)
+	requireNoTombstones(t, s, selectFeedIDs, "bob", keep+1)
 	tweets, err := s.TweetsByUser(ctx, "ann", twtr.Window{}, 50)
 	require.NoError(t, err)
 	require.Equal(t, []twtr.Tweet{first}, tweets)

@@ -29,6 +29,8 @@ const (
 		WHERE excluded.written_at > written_at OR NOT retracted`
 	selectFeed = `SELECT tweet_id, author, body FROM feed_items
 		WHERE username = ? AND tweet_id < ? AND tweet_id > ? AND NOT removed AND NOT retracted ORDER BY tweet_id DESC LIMIT ?`
+	selectFeedRows = `SELECT tweet_id, author, retracted FROM feed_items
+		WHERE username = ? AND tweet_id < ? AND tweet_id > ? AND NOT removed ORDER BY tweet_id DESC LIMIT ?`
 	selectNthRow = `SELECT tweet_id FROM feed_items WHERE username = ? AND NOT removed ORDER BY tweet_id DESC LIMIT 1 OFFSET ?`
 	trimItems    = `DELETE FROM feed_items WHERE username = ? AND tweet_id <= ? AND NOT removed AND NOT retracted`
 	// Marks become tombstones, and tombstones stay: a trim brings nothing back.
@@ -145,6 +147,16 @@ func (s *Store) ReadersHavingFeedItem(ctx context.Context, tweetID uuid.UUID, re
 		return nil, err
 	}
 	return list(ctx, s, scanName, selectWhoHas, string(names), tweetID[:])
+}
+
+// FeedRows implements [twtr.FeedStore].
+func (s *Store) FeedRows(ctx context.Context, reader string, w twtr.Window, limit int) ([]twtr.FeedRow, error) {
+	return list(ctx, s, func(rows *sql.Rows) (r twtr.FeedRow, err error) {
+		if err = rows.Scan(&r.ID, &r.Author, &r.Retracted); r.Retracted {
+			r.Author = ""
+		}
+		return r, err
+	}, selectFeedRows, reader, upperBound(w.Before), w.After[:], limit)
 }
 
 // Feed implements [twtr.FeedStore].

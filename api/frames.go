@@ -1,0 +1,60 @@
+package api
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// frames writes a stream as text/event-stream. It keeps no memory while nothing is to be written.
+type frames struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	buf     *[]byte // nil: empty
+}
+
+const (
+	// framesFull is the size at which frames are written though more may follow at once.
+	framesFull = 16 << 10
+	// Clients that obey the retry of a stream come back within this time, not all at once.
+	minRetry    = time.Second
+	retrySpread = 4 * time.Second
+)
+
+func (f *frames) append(format string, args ...any) {
+	if f.buf == nil {
+		f.buf = pageBuffers.Get().(*[]byte)
+		*f.buf = (*f.buf)[:0]
+	}
+	*f.buf = fmt.Appendf(*f.buf, format, args...)
+}
+
+// begin gives the position, from which a client that has got nothing else can continue. It is not empty: some proxies send the headers
+// with the first bytes of the body.
+func (f *frames) begin(p *position) {
+	f.append(": live feed\nretry: %d\nid: %s\n\n", (minRetry + rand.N(retrySpread)).Milliseconds(), p)
+}
+
+// event has no line break in its data: it is JSON as [json.Marshal] writes it.
+func (f *frames) event(name string, p *position, data []byte) {
+	f.append("id: %s\nevent: %s\ndata: %s\n\n", p, name, data)
+}
+
+func (f *frames) comment() { f.append(": alive\n\n") }
+
+func (f *frames) full() bool { return f.buf != nil && len(*f.buf) >= framesFull }
+
+// flush sends what there is. It fails if the reader does not take it in time.
+func (f *frames) flush() error {
+	if f.buf == nil {
+		return nil
+	}
+	defer func() { pageBuffers.Put(f.buf); f.buf = nil }()
+	// A test's recorder has no deadline.
+	_ = f.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
+	if _, err := f.w.Write(*f.buf); err != nil {
+		return err
+	}
+	return f.control.Flush()
+}

@@ -1,0 +1,201 @@
+package api
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/internal/events"
+)
+
+// StreamConfig configures the live feeds. The zero value has none.
+type StreamConfig struct {
+	Events *events.Live // nil: there are no live feeds
+	// PerUser and PerProcess bound the streams that are open at a time.
+	PerUser, PerProcess int
+	// Comment is the time between two comments; 0 is 15 seconds.
+	Comment time.Duration
+	// Check is the longest time between two looks of a stream at the store; 0 is 5 minutes.
+	Check time.Duration
+}
+
+const (
+	defaultComment = 15 * time.Second
+	defaultCheck   = 5 * time.Minute
+	// concurrentChecks bounds how many streams look at the store at a time.
+	concurrentChecks = 16
+	// sweepEvery is how soon a stream ends whose token has expired or whose session has ended.
+	sweepEvery = time.Second
+)
+
+// live is what the streams of this process share: the subscriptions, one for each author, whose followers may be many, and the limits.
+type live struct {
+	StreamConfig
+	store   twtr.Store
+	revoked *revocations
+	now     func() time.Time
+	checks  chan struct{} // holds one for each stream that looks at the store
+	metrics *streamMetrics
+
+	mu      sync.Mutex
+	stopped bool
+	streams map[*stream]struct{}
+	topics  map[topicKey]*topic
+}
+
+// topicKey names events of a domain that one user caused.
+type topicKey struct{ domain, username string }
+
+// The domains whose events streams receive.
+const (
+	tweetsDomain    = "tweets"
+	followersDomain = "followers"
+)
+
+// topic is a subscription, and the streams that it is for.
+type topic struct {
+	topicKey
+	subscription events.Subscription
+	streams      map[*stream]struct{}
+}
+
+func newLive(c StreamConfig, store twtr.Store, revoked *revocations, now func() time.Time, provider metric.MeterProvider) (*live, error) {
+	c.Comment, c.Check = cmp.Or(c.Comment, defaultComment), cmp.Or(c.Check, defaultCheck)
+	metrics, err := newStreamMetrics(provider)
+	return &live{StreamConfig: c, store: store, revoked: revoked, now: now, metrics: metrics, checks: make(chan struct{}, concurrentChecks),
+		streams: map[*stream]struct{}{}, topics: map[topicKey]*topic{}}, err
+}
+
+// run serves the streams until ctx ends, and then ends them all at once.
+func (l *live) run(ctx context.Context) {
+	var sweeping sync.WaitGroup
+	sweeping.Go(func() { l.sweep(ctx) })
+	if l.Events != nil {
+		l.Events.Run(ctx, l.receive, func() { l.all(func(s *stream) { s.push(notice{kind: noticeMissed}) }) })
+	}
+	sweeping.Wait()
+	l.mu.Lock()
+	l.stopped = true
+	l.mu.Unlock()
+	l.all(func(s *stream) { s.end(endStopped) })
+}
+
+// sweep ends streams whose tokens would be refused. While it is not known whether a session has ended its streams stay: what they
+// send is public.
+func (l *live) sweep(ctx context.Context) {
+	ticks := time.NewTicker(sweepEvery)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return
+		}
+		now := l.now()
+		l.all(func(s *stream) {
+			switch {
+			case !now.Before(s.expires):
+				s.end(endExpired)
+			case twtr.ErrorCode(l.revoked.check(s.who.session)) == twtr.Unauthenticated:
+				s.end(endRevoked)
+			}
+		})
+	}
+}
+
+func (l *live) all(do func(*stream)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for s := range l.streams {
+		do(s)
+	}
+}
+
+// errFull is not about a dependency, but another process may have room.
+func errFull(why string) error {
+	return &dependencyError{dependency: "streams", err: twtr.Errorf(twtr.Unavailable, "this process %s", why)}
+}
+
+// perUserRetry is when a user with too many streams may try again.
+const perUserRetry = 10 * time.Second
+
+// admit counts the stream, unless there are too many.
+func (l *live) admit(s *stream) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case l.stopped:
+		return errFull("is about to end")
+	case len(l.streams) >= l.PerProcess:
+		return errFull("has too many streams")
+	}
+	if self := l.topics[topicKey{followersDomain, s.who.username}]; self != nil && len(self.streams) >= l.PerUser {
+		return &twtr.Error{Code: twtr.TooManyRequests, Err: retryAfter(perUserRetry),
+			Message: fmt.Sprintf("you have %d streams at this process: close one, or retry in %v", len(self.streams), perUserRetry)}
+	}
+	self, err := l.join(s, followersDomain, s.who.username)
+	if err != nil {
+		return err
+	}
+	s.self = self
+	l.streams[s] = struct{}{}
+	l.metrics.open.Add(context.Background(), 1)
+	return nil
+}
+
+// remove forgets the stream.
+func (l *live) remove(s *stream) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.streams, s)
+	l.metrics.open.Add(context.Background(), -1)
+	l.part(s, s.self)
+	for _, t := range s.authors {
+		l.part(s, t)
+	}
+}
+
+// join lets the stream receive a user's events in a domain. The caller has the lock.
+func (l *live) join(s *stream, domain, username string) (*topic, error) {
+	key := topicKey{domain, username}
+	t := l.topics[key]
+	if t == nil {
+		subscription, err := l.Events.Subscribe(events.DomainSubject(domain, username))
+		if err != nil {
+			return nil, &dependencyError{dependency: "NATS", err: &twtr.Error{Code: twtr.Unavailable, Message: "live feeds are unavailable", Err: err}}
+		}
+		t = &topic{key, subscription, make(map[*stream]struct{}, 1)}
+		l.topics[key] = t
+	}
+	t.streams[s] = struct{}{}
+	return t, nil
+}
+
+// part is the opposite of join.
+func (l *live) part(s *stream, t *topic) {
+	delete(t.streams, s)
+	if len(t.streams) == 0 {
+		_ = t.subscription.Unsubscribe() // fails only if the connection is closed
+		delete(l.topics, t.topicKey)
+	}
+}
+
+// receive passes an event on to the streams that it is for. A stream whose reader is too slow is ended.
+func (l *live) receive(e twtr.Event) {
+	n, ok := noticeOf(e)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if t := l.topics[topicKey{n.domain(), e.Key}]; t != nil {
+		for s := range t.streams {
+			s.push(n)
+		}
+	}
+}

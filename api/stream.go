@@ -1,0 +1,463 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gin-gonic/gin"
+	"github.com/google/uuid"
+
+	"github.com/twtr-dev/twtr"
+)
+
+// streamPath is the route of the live feed.
+const streamPath = "/feeds/me/stream"
+
+const (
+	// streamQueue is how many events may wait for a reader; one that is slower is dropped, and may continue.
+	streamQueue = 128
+	// streamWriteTimeout bounds one write. It is shorter than the time that a process has to stop.
+	streamWriteTimeout = 5 * time.Second
+	// checkTimeout bounds one look at the store.
+	checkTimeout = 5 * time.Second
+	// firstCheck is when a stream looks at the store again after it has begun, after the reader has followed a user, and after events may have been
+	// missed: a delivery may be under way. Each further look comes checkGrowth times as late, up to StreamConfig.Check.
+	firstCheck  = 2 * time.Second
+	checkGrowth = 5
+	// disconnectedCheck is the longest time between two looks while NATS is unavailable.
+	disconnectedCheck = 15 * time.Second
+	// missedSpread is the time over which the streams of a process look at the store when events may have been missed.
+	missedSpread = 5 * time.Second
+	// baseline is how many of the newest items of a feed a new stream takes for known.
+	baseline = 100
+	// maxMissed is how many rows a feed may have above the mark in addition to those that a position can name; more are not sent one by one.
+	maxMissed = 1000
+	// maxPerCheck is how many tweets one look at the store reads.
+	maxPerCheck = 100
+	// followingsPage is how many names are read at a time.
+	followingsPage = 1000
+)
+
+// endReason says why a stream has ended.
+type endReason string
+
+const (
+	endClient  endReason = "client"  // the client is gone
+	endExpired endReason = "expired" // the access token
+	endRevoked endReason = "revoked" // the session has ended
+	endSlow    endReason = "slow"    // the reader was too slow
+	endStopped endReason = "stopped" // the process stops
+)
+
+var endReasons = []endReason{endClient, endExpired, endRevoked, endSlow, endStopped}
+
+// noticeKind is what a notice says.
+type noticeKind int
+
+const (
+	noticeTweet    noticeKind = iota + 1
+	noticeDeletion            // of a tweet
+	noticeFollow              // the reader has followed or unfollowed a user
+	noticeMissed              // events may have been missed
+)
+
+// notice is what a stream is told. All streams share the body.
+type notice struct {
+	kind   noticeKind
+	id     uuid.UUID // of the tweet
+	author string    // of the tweet; in noticeFollow the followed user
+	body   json.RawMessage
+}
+
+// noticeOf returns what streams are told of an event, if anything.
+func noticeOf(e twtr.Event) (notice, bool) {
+	data, err := e.Decode()
+	if err != nil {
+		return notice{}, false
+	}
+	switch d := data.(type) {
+	case twtr.Posted:
+		return notice{noticeTweet, d.ID, d.Username, e.Data}, true
+	case twtr.Deleted:
+		return notice{kind: noticeDeletion, id: d.ID, author: d.Username}, true
+	case twtr.FollowChange:
+		return notice{kind: noticeFollow, author: d.Followee}, true
+	}
+	return notice{}, false
+}
+
+func (n notice) domain() string {
+	if n.kind == noticeFollow {
+		return followersDomain
+	}
+	return tweetsDomain
+}
+
+// stream is one live feed: what changes in the reader's feed while it is open or, if it continues another one, since then.
+//
+// What it promises is what the store promises, that a tweet comes into all feeds: each tweet that comes into the feed within positionAge of
+// its time, and the deletion of each that the position names, is sent once. Events that are published make it fast and nothing depends on
+// them: they may be lost, late, or come twice. The stream looks at the store when it begins, soon after that, whenever
+// events may have been missed, and now and then; it sends what the feed has and its position has not.
+//
+// It subscribes, and only then reads whom the reader follows, and then the feed. So what is published while it reads waits in the queue, and
+// is sent unless it was found in the store.
+type stream struct {
+	*live
+	who     identity
+	expires time.Time
+	queue   chan notice
+	self    *topic
+	authors []*topic // whom the reader follows, by name
+	position
+	reset bool // the client's position is of no use
+
+	check *time.Timer // until the next look at the store
+	due   bool
+	wait  time.Duration // from the next look to the one after it
+
+	endOnce sync.Once
+	ended   chan struct{}
+	reason  endReason
+}
+
+// push tells the stream something. It never waits.
+func (s *stream) push(n notice) {
+	select {
+	case s.queue <- n:
+	default:
+		s.end(endSlow)
+	}
+}
+
+// end ends the stream; the first reason counts.
+func (s *stream) end(reason endReason) {
+	s.endOnce.Do(func() {
+		s.reason = reason
+		close(s.ended)
+	})
+}
+
+// openStream returns a stream, which the response serves.
+func (a *API) openStream(c *gin.Context) (any, error) {
+	if a.live.Events == nil {
+		return nil, twtr.Errorf(twtr.NotFound, "there are no live feeds here: read GET /feeds/me again and again")
+	}
+	if c.Request.Method == http.MethodHead {
+		return (*stream)(nil), nil
+	}
+	token, _ := bearerToken(c)
+	expires, err := a.tokens.refusedFrom(token)
+	if err != nil {
+		return nil, err
+	}
+	s := &stream{live: a.live, who: caller(c), expires: expires, queue: make(chan notice, streamQueue), ended: make(chan struct{}), wait: firstCheck}
+	if err := a.live.admit(s); err != nil {
+		return nil, err
+	}
+	if err := s.begin(c.Request.Context(), c.GetHeader("Last-Event-ID")); err != nil {
+		a.live.remove(s)
+		return nil, err
+	}
+	return s, nil
+}
+
+// begin subscribes, and finds what the reader has. After a restart all clients come at once: it waits for a slot.
+func (s *stream) begin(ctx context.Context, lastEventID string) error {
+	select {
+	case s.checks <- struct{}{}:
+		defer func() { <-s.checks }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.Events.Connected() {
+		_ = s.Events.Sync(ctx) // if it fails the connection is broken, and the stream hears of the next one
+	}
+	if err := s.readFollowings(ctx); err != nil {
+		return err
+	}
+	if lastEventID != "" {
+		var ok bool
+		if s.position, ok = parsePosition(lastEventID); ok {
+			s.due = true
+			return nil
+		}
+		s.reset = true
+	}
+	return s.startOver(ctx)
+}
+
+// startOver takes all that is in the feed for known.
+func (s *stream) startOver(ctx context.Context) error {
+	s.position = position{mark: keyAt(s.now().Add(-positionAge))}
+	rows, err := s.store.FeedRows(ctx, s.who.username, s.window(), baseline)
+	if err != nil {
+		return err
+	}
+	for _, row := range rows {
+		s.add(row.ID, row.Retracted)
+	}
+	if len(rows) == baseline { // there may be more
+		s.raise(tweetKey(rows[baseline-1].ID))
+	}
+	return nil
+}
+
+// readFollowings subscribes to the tweets of all whom the reader follows, and of no others, and returns when NATS knows it.
+func (s *stream) readFollowings(ctx context.Context) error {
+	var names []string
+	for after := ""; ; after = names[len(names)-1] {
+		page, err := s.store.Followings(ctx, s.who.username, after, followingsPage)
+		if err != nil {
+			return err
+		}
+		names = append(names, page...)
+		if len(page) < followingsPage {
+			break
+		}
+	}
+	joined, err := s.setAuthors(names)
+	if joined && s.Events.Connected() {
+		_ = s.Events.Sync(ctx)
+	}
+	return err
+}
+
+// setAuthors subscribes to the tweets of these users, whose names are in order, and reports whether some are new.
+func (s *stream) setAuthors(names []string) (joined bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	old := s.authors
+	s.authors = make([]*topic, 0, len(names))
+	for _, name := range names {
+		for len(old) > 0 && old[0].username < name {
+			s.part(s, old[0])
+			old = old[1:]
+		}
+		if len(old) > 0 && old[0].username == name {
+			s.authors, old = append(s.authors, old[0]), old[1:]
+			continue
+		}
+		t, err := s.join(s, tweetsDomain, name)
+		if err != nil {
+			s.authors = append(s.authors, old...)
+			return joined, err
+		}
+		s.authors, joined = append(s.authors, t), true
+	}
+	for _, t := range old {
+		s.part(s, t)
+	}
+	return joined, nil
+}
+
+func (s *stream) findAuthor(name string) (int, bool) {
+	return slices.BinarySearchFunc(s.authors, name, func(t *topic, name string) int { return strings.Compare(t.username, name) })
+}
+
+func (s *stream) follows(name string) bool {
+	_, found := s.findAuthor(name)
+	return found
+}
+
+// setFollows makes one user's tweets part of the stream, or no longer.
+func (s *stream) setFollows(name string, follows bool) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i, found := s.findAuthor(name)
+	switch {
+	case follows && !found:
+		t, err := s.join(s, tweetsDomain, name)
+		if err != nil {
+			return err
+		}
+		s.authors = slices.Insert(s.authors, i, t)
+	case !follows && found:
+		s.part(s, s.authors[i])
+		s.authors = slices.Delete(s.authors, i, i+1)
+	}
+	return nil
+}
+
+// serve sends the stream until it ends. The client is gone when gone is closed.
+func (s *stream) serve(w http.ResponseWriter, gone <-chan struct{}) {
+	// The request's context holds a span, and a deadline.
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.check = time.NewTimer(jitter(s.wait))
+	defer s.check.Stop()
+	comments := time.NewTicker(s.Comment)
+	defer comments.Stop()
+	out := &frames{w: w, control: http.NewResponseController(w)}
+	out.begin(&s.position)
+	if s.reset {
+		out.event("reset", &s.position, []byte("{}"))
+	}
+	for {
+		if len(s.queue) == 0 || out.full() {
+			switch err := out.flush(); {
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				s.end(endSlow)
+			case err != nil:
+				s.end(endClient)
+			}
+		}
+		var slot chan<- struct{}
+		if s.due {
+			slot = s.checks
+		}
+		select { // an end comes before all else
+		case <-s.ended:
+		default:
+			select {
+			case <-s.ended:
+			case <-gone:
+				s.end(endClient)
+			case n := <-s.queue:
+				s.handle(ctx, n, out)
+			case slot <- struct{}{}:
+				s.lookAtStore(ctx, out)
+			case <-s.check.C:
+				s.due = true
+			case <-comments.C:
+				out.comment()
+			}
+			continue
+		}
+		s.metrics.ended.Add(ctx, 1, s.metrics.endedReasons[s.reason])
+		return
+	}
+}
+
+// handle sends what the stream was told, if the reader has it not.
+func (s *stream) handle(ctx context.Context, n notice, out *frames) {
+	switch n.kind {
+	case noticeTweet, noticeDeletion:
+		if s.follows(n.author) && s.send(n, out) {
+			s.metrics.sent.Add(ctx, 1, s.metrics.fromEvents)
+		}
+	case noticeFollow:
+		// Events of a pair may come late or twice: the store has what holds.
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		defer cancel()
+		_, err := s.store.Follow(ctx, s.who.username, n.author)
+		switch twtr.ErrorCode(err) {
+		case "", twtr.NotFound:
+			_ = s.setFollows(n.author, err == nil) // the next look at the store does it again
+		}
+		s.checkAfter(firstCheck)
+	case noticeMissed:
+		s.checkAfter(rand.N(missedSpread))
+	}
+}
+
+// send sends a tweet or a deletion, unless the reader has it.
+func (s *stream) send(n notice, out *frames) bool {
+	if n.kind == noticeTweet {
+		if !s.lacks(n.id) {
+			return false
+		}
+		s.add(n.id, false)
+		out.event("tweet", &s.position, n.body)
+		return true
+	}
+	if s.knowsDeletion(n.id) {
+		return false
+	}
+	s.add(n.id, true) // a tweet that the stream has not sent may be in a page that the reader has
+	out.event("delete", &s.position, []byte(`{"id":"`+n.id.String()+`"}`))
+	return true
+}
+
+// checkAfter lets the stream look at the store so much later, and more often for a while.
+func (s *stream) checkAfter(d time.Duration) {
+	s.wait = firstCheck
+	s.check.Reset(d)
+}
+
+// lookAtStore sends what the feed has and the reader has not. The stream holds a slot, and releases it before it writes.
+func (s *stream) lookAtStore(ctx context.Context, out *frames) {
+	begin := s.now()
+	found, more, err := s.find(ctx)
+	<-s.checks
+	outcome := s.metrics.ok
+	if err != nil {
+		outcome = s.metrics.notOK
+	}
+	s.metrics.checks.Add(ctx, 1, outcome)
+	if errors.Is(err, errTooManyMissed) {
+		out.event("reset", &s.position, []byte("{}"))
+		err = nil
+	}
+	for _, n := range found {
+		if s.send(n, out) {
+			s.metrics.sent.Add(ctx, 1, s.metrics.fromStore)
+		}
+	}
+	if s.due = more && err == nil; s.due {
+		return
+	}
+	if err == nil { // nothing is left that the mark could pass
+		s.raise(keyAt(begin.Add(-positionAge)))
+	}
+	next := s.wait
+	if !s.Events.Connected() {
+		next = min(next, disconnectedCheck)
+	}
+	s.check.Reset(jitter(min(next, s.Check)))
+	s.wait = min(checkGrowth*s.wait, s.Check)
+}
+
+// errTooManyMissed means that the stream has begun anew.
+var errTooManyMissed = errors.New("more tweets were missed than are sent one by one")
+
+// find returns what the feed has and the reader has not, in the order of the ids, and whether there is more.
+func (s *stream) find(ctx context.Context) (found []notice, more bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	if s.wait < s.Check { // what was missed may have been a follow
+		if err := s.readFollowings(ctx); err != nil {
+			return nil, false, err
+		}
+	}
+	const limit = maxPosition + maxMissed
+	rows, err := s.store.FeedRows(ctx, s.who.username, s.window(), limit)
+	if err == nil && len(rows) == limit {
+		if err = s.startOver(ctx); err == nil {
+			err = errTooManyMissed
+		}
+	}
+	if err != nil {
+		return nil, false, err
+	}
+	for _, row := range slices.Backward(rows) {
+		switch {
+		case row.Retracted && s.shows(row.ID):
+			found = append(found, notice{kind: noticeDeletion, id: row.ID})
+		case row.Retracted || !s.lacks(row.ID) || !s.follows(row.Author):
+		case len(found) >= maxPerCheck:
+			return found, true, nil
+		default:
+			tweet, err := s.store.Tweet(ctx, row.ID)
+			if twtr.ErrorCode(err) == twtr.NotFound { // it is deleted, and the feed will say so
+				continue
+			}
+			if err != nil {
+				return found, false, err
+			}
+			found = append(found, notice{noticeTweet, tweet.ID, tweet.Username, tweet.Body})
+		}
+	}
+	return found, false, nil
+}
+
+// jitter is about that time, so that streams that began together do not stay together.
+func jitter(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5+1) }
