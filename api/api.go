@@ -112,7 +112,7 @@ func New(c Config) (*API, error) {
 		return nil, err
 	}
 	revoked := newRevocations(c.Store, now, c.Logger)
-	live, err := newLive(c.Streams, c.Store, revoked, now, c.Metrics.Provider)
+	live, err := newLive(c.Streams, c.Store, revoked, now, c.Logger, c.Metrics.Provider)
 	if err != nil {
 		return nil, err
 	}

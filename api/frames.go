@@ -3,15 +3,14 @@ package api
 import (
 	"fmt"
 	"math/rand/v2"
-	"net/http"
+	"net"
 	"time"
 )
 
 // frames writes a stream as text/event-stream. It keeps no memory while nothing is to be written.
 type frames struct {
-	w       http.ResponseWriter
-	control *http.ResponseController
-	buf     *[]byte // nil: empty
+	connection net.Conn
+	buf        *[]byte // nil: empty
 }
 
 const (
@@ -30,10 +29,10 @@ func (f *frames) append(format string, args ...any) {
 	*f.buf = fmt.Appendf(*f.buf, format, args...)
 }
 
-// begin gives the position, from which a client that has got nothing else can continue. It is not empty: some proxies send the headers
-// with the first bytes of the body.
-func (f *frames) begin(p *position) {
-	f.append(": live feed\nretry: %d\nid: %s\n\n", (minRetry + rand.N(retrySpread)).Milliseconds(), p)
+// begin gives the head of the response, and the position, from which a client that has got nothing else can continue. There is a body at
+// once: some proxies send the headers with the first bytes of it.
+func (f *frames) begin(head string, p *position) {
+	f.append("%s: live feed\nretry: %d\nid: %s\n\n", head, (minRetry + rand.N(retrySpread)).Milliseconds(), p)
 }
 
 // event has no line break in its data: it is JSON as [json.Marshal] writes it.
@@ -51,10 +50,9 @@ func (f *frames) flush() error {
 		return nil
 	}
 	defer func() { pageBuffers.Put(f.buf); f.buf = nil }()
-	// A test's recorder has no deadline.
-	_ = f.control.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
-	if _, err := f.w.Write(*f.buf); err != nil {
+	if err := f.connection.SetWriteDeadline(time.Now().Add(streamWriteTimeout)); err != nil {
 		return err
 	}
-	return f.control.Flush()
+	_, err := f.connection.Write(*f.buf)
+	return err
 }

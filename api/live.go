@@ -4,6 +4,9 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
+	"net"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -41,6 +44,9 @@ type live struct {
 	now     func() time.Time
 	checks  chan struct{} // holds one for each stream that looks at the store
 	metrics *streamMetrics
+	log     *slog.Logger
+
+	serving sync.WaitGroup // counts the streams
 
 	mu      sync.Mutex
 	stopped bool
@@ -64,10 +70,10 @@ type topic struct {
 	streams      map[*stream]struct{}
 }
 
-func newLive(c StreamConfig, store twtr.Store, revoked *revocations, now func() time.Time, provider metric.MeterProvider) (*live, error) {
+func newLive(c StreamConfig, store twtr.Store, revoked *revocations, now func() time.Time, log *slog.Logger, provider metric.MeterProvider) (*live, error) {
 	c.Comment, c.Check = cmp.Or(c.Comment, defaultComment), cmp.Or(c.Check, defaultCheck)
 	metrics, err := newStreamMetrics(provider)
-	return &live{StreamConfig: c, store: store, revoked: revoked, now: now, metrics: metrics, checks: make(chan struct{}, concurrentChecks),
+	return &live{StreamConfig: c, store: store, revoked: revoked, now: now, log: log, metrics: metrics, checks: make(chan struct{}, concurrentChecks),
 		streams: map[*stream]struct{}{}, topics: map[topicKey]*topic{}}, err
 }
 
@@ -76,13 +82,41 @@ func (l *live) run(ctx context.Context) {
 	var sweeping sync.WaitGroup
 	sweeping.Go(func() { l.sweep(ctx) })
 	if l.Events != nil {
-		l.Events.Run(ctx, l.receive, func() { l.all(func(s *stream) { s.push(notice{kind: noticeMissed}) }) })
+		l.Events.Run(ctx, l.receive, l.missed)
 	}
 	sweeping.Wait()
 	l.mu.Lock()
 	l.stopped = true
 	l.mu.Unlock()
 	l.all(func(s *stream) { s.end(endStopped) })
+	l.serving.Wait()
+}
+
+// start serves an admitted stream on the connection. The response begins with head.
+func (l *live) start(s *stream, connection net.Conn, head string) {
+	go func() { // clients send nothing more: this ends with the connection
+		one := make([]byte, 1)
+		for err := error(nil); err == nil; {
+			_, err = connection.Read(one)
+		}
+		s.end(endClient)
+	}()
+	go func() {
+		defer l.remove(s)
+		defer connection.Close()
+		defer l.over(s)
+		s.serve(connection, head)
+	}()
+}
+
+// over notes why the stream has ended. A panic ends this stream alone, as it does a request.
+func (l *live) over(s *stream) {
+	if p := recover(); p != nil {
+		l.log.Error("panic", requestIDKey, s.request, "panic", p, "stack", string(debug.Stack()))
+		s.end(endClient)
+	}
+	l.metrics.ended.Add(context.Background(), 1, l.metrics.endedReasons[s.reason])
+	l.log.Info("stream ended", requestIDKey, s.request, "user", s.who.username, "reason", s.reason, "took_ms", l.now().Sub(s.opened).Milliseconds())
 }
 
 // sweep ends streams whose tokens would be refused. While it is not known whether a session has ended its streams stay: what they
@@ -144,6 +178,7 @@ func (l *live) admit(s *stream) error {
 	}
 	s.self = self
 	l.streams[s] = struct{}{}
+	l.serving.Add(1)
 	l.metrics.open.Add(context.Background(), 1)
 	return nil
 }
@@ -153,6 +188,7 @@ func (l *live) remove(s *stream) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.streams, s)
+	l.serving.Done()
 	l.metrics.open.Add(context.Background(), -1)
 	l.part(s, s.self)
 	for _, t := range s.authors {
@@ -185,10 +221,20 @@ func (l *live) part(s *stream, t *topic) {
 	}
 }
 
+// missed lets all streams look at the store, though not all at once.
+func (l *live) missed() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := &notice{kind: noticeMissed, spread: missedSpread * time.Duration(len(l.streams))}
+	for s := range l.streams {
+		s.push(n)
+	}
+}
+
 // receive passes an event on to the streams that it is for. A stream whose reader is too slow is ended.
 func (l *live) receive(e twtr.Event) {
-	n, ok := noticeOf(e)
-	if !ok {
+	n := noticeOf(e)
+	if n == nil {
 		return
 	}
 	l.mu.Lock()

@@ -2,7 +2,6 @@ package api
 
 import (
 	"context"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -75,9 +74,6 @@ func knownMethod(method string) string {
 func (m *requestMetrics) record(c *gin.Context) {
 	begin, ctx := time.Now(), c.Request.Context() // the inner middleware's context has ended after it
 	c.Next()
-	if c.FullPath() == streamPath && c.Writer.Status() == http.StatusOK {
-		return // its duration is the reader's choice; streams have metrics of their own
-	}
 	option := m.option(requestLabels{knownMethod(c.Request.Method), c.FullPath(), c.Writer.Status()})
 	m.duration.Record(ctx, time.Since(begin).Seconds(), option)
 	m.requestSize.Record(ctx, max(0, c.Request.ContentLength), option) // -1: of unknown length

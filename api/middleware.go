@@ -24,7 +24,6 @@ const (
 	health       = "/healthz" // the route
 	requestIDKey = requestid.Key
 	bodyKey      = "body"
-	clientKey    = "client" // the context of the request without the timeout; it ends when the client is gone
 )
 
 var requestIDs = regexp.MustCompile(`^[A-Za-z0-9._-]{1,64}$`)
@@ -121,7 +120,6 @@ func (a *API) bound(c *gin.Context) {
 		a.respond(c, nil, err)
 		return
 	}
-	c.Set(clientKey, c.Request.Context())
 	ctx, cancel := context.WithTimeout(c.Request.Context(), requestTimeout)
 	defer cancel()
 	c.Request = c.Request.WithContext(ctx)

@@ -70,7 +70,7 @@ func (a *API) respond(c *gin.Context, body any, err error) {
 		return
 	}
 	if s, ok := body.(*stream); ok {
-		respondStream(c, s)
+		a.respondStream(c, s)
 		return
 	}
 	if p, ok := body.(page); ok {
@@ -88,21 +88,30 @@ func (a *API) respond(c *gin.Context, body any, err error) {
 	}
 }
 
-// respondStream serves a stream; nil is that of a HEAD, which has the headers alone.
-func respondStream(c *gin.Context, s *stream) {
+// respondStream takes over the connection, and serves the stream after the request: the server's buffers, and what else a request
+// holds, would take six times the memory. The connection's end is that of the response (RFC 9112, 6.3). A nil stream is that of a HEAD,
+// which has the headers alone.
+func (a *API) respondStream(c *gin.Context, s *stream) {
 	c.Header("Content-Type", "text/event-stream")
 	c.Header("Cache-Control", "no-store")
 	c.Header("X-Accel-Buffering", "no") // nginx
 	c.Status(http.StatusOK)
-	c.Writer.WriteHeaderNow()
 	if s == nil {
+		c.Writer.WriteHeaderNow()
 		return
 	}
-	defer s.remove(s)
-	w := c.Writer.(interface{ Unwrap() http.ResponseWriter }).Unwrap() // whose flush returns errors
-	// The server's deadline for a request is not for this one. A test's recorder has none.
-	_ = http.NewResponseController(w).SetReadDeadline(time.Time{})
-	s.serve(w, c.MustGet(clientKey).(context.Context).Done())
+	c.Header("Connection", "close")
+	c.Header("Date", time.Now().UTC().Format(http.TimeFormat))
+	connection, _, err := c.Writer.Hijack()
+	if err != nil {
+		s.remove(s)
+		a.respondError(c, err)
+		return
+	}
+	head := bytes.NewBufferString("HTTP/1.1 200 OK\r\n")
+	_ = c.Writer.Header().Write(head) // a buffer takes all
+	head.WriteString("\r\n")
+	a.live.start(s, connection, head.String())
 }
 
 // writeOK writes a successful response. A read may be kept, and is asked for again each time, which costs little: its ETag is the

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"os"
 	"slices"
@@ -34,8 +35,8 @@ const (
 	checkGrowth = 5
 	// disconnectedCheck is the longest time between two looks while NATS is unavailable.
 	disconnectedCheck = 15 * time.Second
-	// missedSpread is the time over which the streams of a process look at the store when events may have been missed.
-	missedSpread = 5 * time.Second
+	// missedSpread is the time, for each stream of the process, over which they look at the store when events may have been missed.
+	missedSpread = 500 * time.Microsecond
 	// baseline is how many of the newest items of a feed a new stream takes for known.
 	baseline = 100
 	// maxMissed is how many rows a feed may have above the mark in addition to those that a position can name; more are not sent one by one.
@@ -69,32 +70,33 @@ const (
 	noticeMissed              // events may have been missed
 )
 
-// notice is what a stream is told. All streams share the body.
+// notice is what a stream is told. All streams share it.
 type notice struct {
 	kind   noticeKind
 	id     uuid.UUID // of the tweet
 	author string    // of the tweet; in noticeFollow the followed user
 	body   json.RawMessage
+	spread time.Duration // in noticeMissed: over which streams look at the store
 }
 
-// noticeOf returns what streams are told of an event, if anything.
-func noticeOf(e twtr.Event) (notice, bool) {
+// noticeOf returns what streams are told of an event; nil: nothing.
+func noticeOf(e twtr.Event) *notice {
 	data, err := e.Decode()
 	if err != nil {
-		return notice{}, false
+		return nil
 	}
 	switch d := data.(type) {
 	case twtr.Posted:
-		return notice{noticeTweet, d.ID, d.Username, e.Data}, true
+		return &notice{kind: noticeTweet, id: d.ID, author: d.Username, body: e.Data}
 	case twtr.Deleted:
-		return notice{kind: noticeDeletion, id: d.ID, author: d.Username}, true
+		return &notice{kind: noticeDeletion, id: d.ID, author: d.Username}
 	case twtr.FollowChange:
-		return notice{kind: noticeFollow, author: d.Followee}, true
+		return &notice{kind: noticeFollow, author: d.Followee}
 	}
-	return notice{}, false
+	return nil
 }
 
-func (n notice) domain() string {
+func (n *notice) domain() string {
 	if n.kind == noticeFollow {
 		return followersDomain
 	}
@@ -113,16 +115,19 @@ func (n notice) domain() string {
 type stream struct {
 	*live
 	who     identity
+	request string // its ID, for the log
+	opened  time.Time
 	expires time.Time
-	queue   chan notice
+	queue   chan *notice
 	self    *topic
 	authors []*topic // whom the reader follows, by name
 	position
 	reset bool // the client's position is of no use
 
-	check *time.Timer // until the next look at the store
-	due   bool
-	wait  time.Duration // from the next look to the one after it
+	check   *time.Timer   // until the next look at the store
+	checkAt time.Time     // when it ends
+	due     bool          // the look at the store waits for a slot
+	wait    time.Duration // from the next look to the one after it
 
 	endOnce sync.Once
 	ended   chan struct{}
@@ -130,7 +135,7 @@ type stream struct {
 }
 
 // push tells the stream something. It never waits.
-func (s *stream) push(n notice) {
+func (s *stream) push(n *notice) {
 	select {
 	case s.queue <- n:
 	default:
@@ -159,7 +164,7 @@ func (a *API) openStream(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{live: a.live, who: caller(c), expires: expires, queue: make(chan notice, streamQueue), ended: make(chan struct{}), wait: firstCheck}
+	s := &stream{live: a.live, who: caller(c), request: c.GetString(requestIDKey), opened: a.now(), expires: expires, queue: make(chan *notice, streamQueue), ended: make(chan struct{}), wait: firstCheck}
 	if err := a.live.admit(s); err != nil {
 		return nil, err
 	}
@@ -287,17 +292,17 @@ func (s *stream) setFollows(name string, follows bool) error {
 	return nil
 }
 
-// serve sends the stream until it ends. The client is gone when gone is closed.
-func (s *stream) serve(w http.ResponseWriter, gone <-chan struct{}) {
-	// The request's context holds a span, and a deadline.
+// serve sends the stream until it ends.
+func (s *stream) serve(connection net.Conn, head string) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	s.check = time.NewTimer(jitter(s.wait))
+	s.check = time.NewTimer(0)
 	defer s.check.Stop()
+	s.setCheck(jitter(s.wait))
 	comments := time.NewTicker(s.Comment)
 	defer comments.Stop()
-	out := &frames{w: w, control: http.NewResponseController(w)}
-	out.begin(&s.position)
+	out := &frames{connection: connection}
+	out.begin(head, &s.position)
 	if s.reset {
 		out.event("reset", &s.position, []byte("{}"))
 	}
@@ -314,31 +319,27 @@ func (s *stream) serve(w http.ResponseWriter, gone <-chan struct{}) {
 		if s.due {
 			slot = s.checks
 		}
-		select { // an end comes before all else
+		select {
 		case <-s.ended:
-		default:
-			select {
-			case <-s.ended:
-			case <-gone:
-				s.end(endClient)
-			case n := <-s.queue:
-				s.handle(ctx, n, out)
-			case slot <- struct{}{}:
-				s.lookAtStore(ctx, out)
-			case <-s.check.C:
-				s.due = true
-			case <-comments.C:
-				out.comment()
-			}
-			continue
+			return
+		default: // an end comes before all else
 		}
-		s.metrics.ended.Add(ctx, 1, s.metrics.endedReasons[s.reason])
-		return
+		select {
+		case <-s.ended:
+		case n := <-s.queue:
+			s.handle(ctx, n, out)
+		case slot <- struct{}{}:
+			s.lookAtStore(ctx, out)
+		case <-s.check.C:
+			s.due = true
+		case <-comments.C:
+			out.comment()
+		}
 	}
 }
 
 // handle sends what the stream was told, if the reader has it not.
-func (s *stream) handle(ctx context.Context, n notice, out *frames) {
+func (s *stream) handle(ctx context.Context, n *notice, out *frames) {
 	switch n.kind {
 	case noticeTweet, noticeDeletion:
 		if s.follows(n.author) && s.send(n, out) {
@@ -355,12 +356,12 @@ func (s *stream) handle(ctx context.Context, n notice, out *frames) {
 		}
 		s.checkAfter(firstCheck)
 	case noticeMissed:
-		s.checkAfter(rand.N(missedSpread))
+		s.checkAfter(rand.N(n.spread))
 	}
 }
 
 // send sends a tweet or a deletion, unless the reader has it.
-func (s *stream) send(n notice, out *frames) bool {
+func (s *stream) send(n *notice, out *frames) bool {
 	if n.kind == noticeTweet {
 		if !s.lacks(n.id) {
 			return false
@@ -377,9 +378,16 @@ func (s *stream) send(n notice, out *frames) bool {
 	return true
 }
 
-// checkAfter lets the stream look at the store so much later, and more often for a while.
+// checkAfter lets the stream look at the store after that time, if not before, and more often for a while.
 func (s *stream) checkAfter(d time.Duration) {
 	s.wait = firstCheck
+	if at := time.Now().Add(d); at.Before(s.checkAt) {
+		s.setCheck(d)
+	}
+}
+
+func (s *stream) setCheck(d time.Duration) {
+	s.checkAt = time.Now().Add(d)
 	s.check.Reset(d)
 }
 
@@ -412,7 +420,7 @@ func (s *stream) lookAtStore(ctx context.Context, out *frames) {
 	if !s.Events.Connected() {
 		next = min(next, disconnectedCheck)
 	}
-	s.check.Reset(jitter(min(next, s.Check)))
+	s.setCheck(jitter(min(next, s.Check)))
 	s.wait = min(checkGrowth*s.wait, s.Check)
 }
 
@@ -420,7 +428,7 @@ func (s *stream) lookAtStore(ctx context.Context, out *frames) {
 var errTooManyMissed = errors.New("more tweets were missed than are sent one by one")
 
 // find returns what the feed has and the reader has not, in the order of the ids, and whether there is more.
-func (s *stream) find(ctx context.Context) (found []notice, more bool, err error) {
+func (s *stream) find(ctx context.Context) (found []*notice, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	if s.wait < s.Check { // what was missed may have been a follow
@@ -441,7 +449,7 @@ func (s *stream) find(ctx context.Context) (found []notice, more bool, err error
 	for _, row := range slices.Backward(rows) {
 		switch {
 		case row.Retracted && s.shows(row.ID):
-			found = append(found, notice{kind: noticeDeletion, id: row.ID})
+			found = append(found, &notice{kind: noticeDeletion, id: row.ID})
 		case row.Retracted || !s.lacks(row.ID) || !s.follows(row.Author):
 		case len(found) >= maxPerCheck:
 			return found, true, nil
@@ -453,7 +461,7 @@ func (s *stream) find(ctx context.Context) (found []notice, more bool, err error
 			if err != nil {
 				return found, false, err
 			}
-			found = append(found, notice{noticeTweet, tweet.ID, tweet.Username, tweet.Body})
+			found = append(found, &notice{kind: noticeTweet, id: tweet.ID, body: tweet.Body})
 		}
 	}
 	return found, false, nil

@@ -167,11 +167,14 @@ func (a *App) Run(ctx context.Context, c Config, serveAPI bool, domains ...strin
 
 // ServeAPI serves the API on c.Addr until ctx ends, and then lets requests in flight finish, for up to [HTTPDrain].
 func (a *App) ServeAPI(ctx context.Context, c APIConfig) error {
+	if a.events != nil {
+		c.Streams.Events = events.NewLive(a.events)
+	}
 	handler, err := api.New(api.Config{
 		Store: a.store, Temporal: a.temporal, Logger: a.log, Metrics: a.metrics, Tracer: a.traces.Tracer(),
 		AuthKeys: c.AuthKeys, SealKeys: c.SealKeys, RateLimits: c.RateLimits, TrustedProxies: c.TrustedProxies, Origins: c.Origins,
-		Announce: a.events != nil,
-		Page:     a.page(c),
+		Announce: a.events != nil, Streams: c.Streams,
+		Page: a.page(c),
 	})
 	if err != nil {
 		return err
@@ -300,7 +303,7 @@ func apiCommand(s *Settings) *cobra.Command {
 			// Without Temporal the API serves reads, log-ins and refreshes.
 			return connected(c, config, temporalclient.DialLazily, func(a *App) error { return a.Run(c.Context(), config, true) })
 		},
-	}, append([]string{"http", "ops", "auth", "seal", "events", "ratelimit", "log"}, workflowSettings...)...)
+	}, append([]string{"http", "ops", "auth", "seal", "events", "ratelimit", "stream", "log"}, workflowSettings...)...)
 }
 
 func workerCommand(s *Settings) *cobra.Command {

@@ -272,7 +272,7 @@ func TestHelpShowsTheFlagsOfACommandAndOnlyTheSettingsThatItReads(t *testing.T) 
 	require.Equal(t, listed, strings.Count(all, "\n    --")+strings.Count(all, "\n    TWTR_"))
 	for command, want := range map[string][]string{
 		"audit":       {"store", "sqlite", "cassandra", "temporal"},
-		"api":         {"store", "sqlite", "cassandra", "http", "auth", "seal", "temporal", "events", "ratelimit", "ops", "log"},
+		"api":         {"store", "sqlite", "cassandra", "http", "auth", "seal", "temporal", "events", "ratelimit", "stream", "ops", "log"},
 		"worker":      {"store", "sqlite", "cassandra", "seal", "temporal", "events", "feed", "users", "worker", "ops", "log"},
 		"replay":      {"temporal"},
 		"healthcheck": {"http", "ops"},

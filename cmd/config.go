@@ -51,6 +51,7 @@ type APIConfig struct {
 	AuthKeys       []api.Key
 	SealKeys       []string
 	RateLimits     api.RateLimits
+	Streams        api.StreamConfig
 	Page           bool   // serve the web page
 	TemporalUI     string // address of Temporal's Web UI, for its links; empty: none
 }
@@ -242,6 +243,19 @@ func parseEventsURL(c *Config, value string) error {
 		}
 	}
 	c.Events.URL = strings.Join(urls, ",")
+	return nil
+}
+
+// maxStreams leaves some of a process's connections to other requests.
+const maxStreams = maxConnections - 1000
+
+func parseStreams(c *Config, value string) error {
+	if err := number(1, func(c *Config) *int { return &c.API.Streams.PerProcess })(c, value); err != nil {
+		return err
+	}
+	if c.API.Streams.PerProcess > maxStreams {
+		return fmt.Errorf("must be at most %d, not %q", maxStreams, value)
+	}
 	return nil
 }
 

@@ -74,6 +74,8 @@ var settings = []setting{
 	{key: "ratelimit.tweets", def: "60", help: "tweets and deletions per minute per user, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Tweets })},
 	{key: "ratelimit.follows", def: "120", help: "follows and unfollows per minute per user, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Follows })},
 	{key: "ratelimit.reads", def: "600", help: "reads per minute per user or, without a token, per client address, per API process; 0: no limit", parse: number(0, func(c *Config) *int { return &c.API.RateLimits.Reads })},
+	{key: "stream.per_user", def: "10", help: "live feeds that a user may have open at a time, per API process", parse: number(1, func(c *Config) *int { return &c.API.Streams.PerUser })},
+	{key: "stream.per_process", def: "10000", help: "live feeds that an API process has open at a time; at most 11000, because it has 12000 connections", parse: parseStreams},
 	{key: "worker.deployment_name", alias: "TEMPORAL_DEPLOYMENT_NAME", help: "Temporal worker deployment that this worker is a version of; empty: unversioned", parse: parseDeploymentName},
 	{key: "worker.build_id", alias: "TEMPORAL_WORKER_BUILD_ID", help: "build ID of this worker; needs worker.deployment_name", parse: text(func(c *Config) *string { return &c.Workers.Options.Version.BuildID })},
 	// With fewer than 2 the SDK would starve either the sticky task queue or the shared one.

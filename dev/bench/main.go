@@ -37,6 +37,7 @@ var benchmarks = []benchmark{
 	{"deletions", deletions},
 	{"storm", storm},
 	{"logins", logins},
+	{"live", live},
 }
 
 func main() {
@@ -104,15 +105,16 @@ type scale struct {
 	deletions  int
 	storm      time.Duration
 	logins     int
+	streams    int
 }
 
 var (
 	full = scale{
 		rounds: 3, round: 3 * time.Second, deliveries: []int{1_500, 40_000}, sizes: []int{1_500, 10_000, 100_000, 1_000_000},
-		inARow: 20, samples: 200, celebrity: 1_000_000, deletions: 200_000, storm: 30 * time.Second, logins: 250,
+		inARow: 20, samples: 200, celebrity: 1_000_000, deletions: 200_000, storm: 30 * time.Second, logins: 250, streams: 10_000,
 	}
 	small = scale{
 		rounds: 1, round: 300 * time.Millisecond, deliveries: []int{100, 2_000}, sizes: []int{100, 1_000, 21_000},
-		inARow: 3, samples: 10, celebrity: 30_000, deletions: 1_000, storm: 2 * time.Second, logins: 10,
+		inARow: 3, samples: 10, celebrity: 30_000, deletions: 1_000, storm: 2 * time.Second, logins: 10, streams: 10_000,
 	}
 )

@@ -21,6 +21,7 @@ import (
 	"github.com/twtr-dev/twtr/cmd"
 	"github.com/twtr-dev/twtr/dev/bench/measure"
 	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
+	"github.com/twtr-dev/twtr/dev/natsserver"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 	"github.com/twtr-dev/twtr/store/cassandra"
 	"github.com/twtr-dev/twtr/store/sqlite"
@@ -43,6 +44,10 @@ type bench struct {
 	raw      raw
 	temporal client.Client
 	feeds    *exec.Cmd
+	nats     *natsserver.Server // of the workers, and of the benchmark that needs events
+	args     []string           // of a process of twtr
+
+	temporalAddr string
 	stops    []func() error
 }
 
@@ -61,6 +66,7 @@ func (b *bench) start() (err error) {
 		"--cassandra-hosts", strings.Join(b.hosts, ","), "--cassandra-keyspace", b.keyspace,
 		"--ratelimit-signups", "0", "--ratelimit-logins", "0", "--ratelimit-tweets", "0", "--ratelimit-follows", "0", "--ratelimit-reads", "0",
 	}
+	b.args = args
 	flags := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	settings := cmd.NewSettings(flags)
 	settings.SetDefault("auth.keys", measure.AuthKeys)
@@ -84,15 +90,27 @@ func (b *bench) start() (err error) {
 		return err
 	}
 	b.stops = append(b.stops, func() error { b.temporal.Close(); return nil })
-	app, err := cmd.Connect(b.ctx, config, server.Addr(), io.Discard)
+	b.temporalAddr = server.Addr()
+	if b.nats, err = natsserver.Start("127.0.0.1:0", filepath.Join(b.dir, "nats")); err != nil {
+		return err
+	}
+	b.stops = append(b.stops, func() error { b.nats.Stop(); return nil })
+	app, err := b.connect(config)
 	if err != nil {
 		return err
 	}
-	b.stops = append(b.stops, func() error { app.Close(); return nil })
+	config.Events.URL = b.nats.URL()
+	if err := cmd.MigrateEvents(b.ctx, config.Events, 0); err != nil {
+		return err
+	}
+	withEvents, err := b.connect(config)
+	if err != nil {
+		return err
+	}
 	ctx, cancel := context.WithCancel(b.ctx)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return app.ServeAPI(ctx, config.API) })
-	g.Go(func() error { return app.RunWorkers(ctx, config.Workers, "users", "tweets", "followers") })
+	g.Go(func() error { return withEvents.RunWorkers(ctx, config.Workers, "users", "tweets", "followers") })
 	b.stops = append(b.stops, func() error { cancel(); return g.Wait() })
 
 	b.feeds = exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], append([]string{"worker", "feeds", "--ops-addr", ""}, args...)...)
@@ -104,6 +122,15 @@ func (b *bench) start() (err error) {
 	b.stops = append(b.stops, func() error { return errors.Join(b.feeds.Process.Signal(os.Interrupt), b.feeds.Wait()) })
 	b.api = measure.NewAPI("http://" + addr)
 	return b.warmUp()
+}
+
+// connect connects to the store, to Temporal and, if the configuration has events, to NATS.
+func (b *bench) connect(config cmd.Config) (*cmd.App, error) {
+	app, err := cmd.Connect(b.ctx, config, b.temporalAddr, io.Discard)
+	if err == nil {
+		b.stops = append(b.stops, func() error { app.Close(); return nil })
+	}
+	return app, err
 }
 
 // startStore creates an empty store, and opens connections to it and, without twtr's code, to the same engine.

@@ -1,0 +1,282 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/twtr-dev/twtr"
+	"github.com/twtr-dev/twtr/dev/bench/measure"
+	"github.com/twtr-dev/twtr/dev/internal/freeaddr"
+)
+
+const (
+	// liveAuthors are the users whom the readers of the streams follow, liveFollowings each, in addition to one whom all follow.
+	liveAuthors    = 1000
+	liveFollowings = 10
+	liveAuthor     = "live"
+)
+
+// live measures the time from POST /tweets until the event arrives in a live feed, compared with a bare round trip through NATS,
+// and the memory of a process with many live feeds.
+func live(b *bench) error {
+	n := b.scale.streams
+	if err := measure.Each(128, n, func(i int) error {
+		for j := range liveFollowings {
+			followee := fmt.Sprintf("author-%d", (i*liveFollowings+j)%liveAuthors)
+			if err := b.store.PutFollow(b.ctx, twtr.Follow{Follower: liveReader(i), Followee: followee, At: time.Now()}); err != nil {
+				return err
+			}
+		}
+		return b.store.PutFollow(b.ctx, twtr.Follow{Follower: liveReader(i), Followee: liveAuthor, At: time.Now()})
+	}); err != nil {
+		return err
+	}
+	p, err := b.startLiveAPI()
+	if err != nil {
+		return err
+	}
+	defer p.stop()
+	one, err := p.open(0)
+	if err != nil {
+		return err
+	}
+	defer one.Close()
+	if err := b.natsRoundTrips(); err != nil {
+		return err
+	}
+	if err := p.latency("POST to event, 1 stream", one); err != nil {
+		return err
+	}
+	for _, quantile := range []string{"p50", "p99"} {
+		b.ratio("POST to event, 1 stream, "+quantile, "NATS round trip, "+quantile)
+	}
+	if err := b.awaitIdle(); err != nil {
+		return err
+	}
+	before, err := memory(p.Process.Pid)
+	if err != nil {
+		return err
+	}
+	streams := make([]*liveStream, n)
+	streams[0] = one
+	begin := time.Now()
+	err = measure.Each(64, n-1, func(i int) (err error) {
+		streams[i+1], err = p.open(i + 1)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		for _, s := range streams {
+			_ = s.Close()
+		}
+	}()
+	b.add(fmt.Sprintf("open %d streams", n), "s", time.Since(begin).Seconds())
+	if err := p.latency(fmt.Sprintf("POST to event, %d streams", n), streams...); err != nil {
+		return err
+	}
+	_ = exec.Command("sh", "-c", "curl -s 127.0.0.1:39417/debug/pprof/heap >/tmp/heap.pb.gz; curl -s '127.0.0.1:39417/debug/pprof/heap?debug=1' | tail -40 >/tmp/heap.txt").Run()
+	with, err := memory(p.Process.Pid)
+	if err != nil {
+		return err
+	}
+	b.add("memory with 1 stream", "MiB", before)
+	b.add(fmt.Sprintf("memory with %d streams", n), "MiB", with)
+	return nil
+}
+
+func liveReader(i int) string { return fmt.Sprintf("live-%d", i) }
+
+// natsRoundTrips measures the time from a publication until a subscriber has it.
+func (b *bench) natsRoundTrips() error {
+	c, err := nats.Connect(b.nats.URL())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	s, err := c.SubscribeSync("bench")
+	if err != nil {
+		return err
+	}
+	message := []byte(measure.Content + measure.Content)
+	p50, p99 := []float64{}, []float64{}
+	for range b.scale.rounds {
+		var took []float64
+		for range b.scale.samples {
+			begin := time.Now()
+			if err := c.Publish("bench", message); err != nil {
+				return err
+			}
+			if _, err := s.NextMsg(time.Minute); err != nil {
+				return err
+			}
+			took = append(took, measure.Milliseconds(time.Since(begin)))
+			time.Sleep(time.Millisecond)
+		}
+		p50, p99 = append(p50, measure.Percentile(took, 0.5)), append(p99, measure.Percentile(took, 0.99))
+	}
+	b.add("NATS round trip, p50", "ms", p50...)
+	b.add("NATS round trip, p99", "ms", p99...)
+	return nil
+}
+
+// liveAPI is an API in a process of its own, with events.
+type liveAPI struct {
+	*exec.Cmd
+	b    *bench
+	addr string
+	api  *measure.API
+}
+
+func (b *bench) startLiveAPI() (*liveAPI, error) {
+	addr, err := freeaddr.Find(b.ctx)
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"api", "--ops-addr", "127.0.0.1:39417", "--ops-pprof", "true"}, b.args...)
+	args = append(args, "--http-addr", addr, "--events-url", b.nats.URL(), "--stream-per-process", fmt.Sprint(b.scale.streams))
+	p := &liveAPI{exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], args...), b, addr, measure.NewAPI("http://" + addr)}
+	p.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+b.temporalAddr, "TWTR_SEAL_KEY="+measure.SealKey, "TWTR_AUTH_KEYS="+measure.AuthKeys)
+	p.Stderr = os.Stderr
+	if err := p.Start(); err != nil {
+		return nil, err
+	}
+	return p, measure.Await(b.ctx, "the API listens", func() (bool, error) {
+		c, err := new(net.Dialer).DialContext(b.ctx, "tcp", addr)
+		if err == nil {
+			err = c.Close()
+		}
+		return err == nil, nil
+	})
+}
+
+func (p *liveAPI) stop() {
+	_ = p.Process.Signal(os.Interrupt)
+	_ = p.Wait()
+}
+
+// liveStream is a live feed that passes on when each tweet arrived.
+type liveStream struct {
+	net.Conn
+	arrived chan arrival
+}
+
+type arrival struct {
+	id string
+	at time.Time
+}
+
+// open returns when the stream has begun.
+func (p *liveAPI) open(reader int) (*liveStream, error) {
+	c, err := new(net.Dialer).DialContext(p.b.ctx, "tcp", p.addr)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := fmt.Fprintf(c, "GET /feeds/me/stream HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", measure.Token(liveReader(reader))); err != nil {
+		return nil, err
+	}
+	s := &liveStream{c, make(chan arrival, 16)}
+	in := bufio.NewReaderSize(c, 512)
+	for {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return nil, fmt.Errorf("stream of reader %d: %w", reader, err)
+		}
+		if strings.HasPrefix(line, "id: ") {
+			break
+		}
+	}
+	go func() {
+		for {
+			line, err := in.ReadString('\n')
+			if err != nil {
+				return // it is closed
+			}
+			if tweet, ok := strings.CutPrefix(line, `data: {"id":"`); ok {
+				id, _, _ := strings.Cut(tweet, `"`)
+				s.arrived <- arrival{id, time.Now()}
+			}
+		}
+	}()
+	return s, nil
+}
+
+// await returns when the tweet arrived; false if it does not.
+func (s *liveStream) await(id string) (time.Time, bool) {
+	timeout := time.After(time.Minute)
+	for {
+		select {
+		case a := <-s.arrived:
+			if a.id == id {
+				return a.at, true
+			}
+		case <-timeout:
+			return time.Time{}, false
+		}
+	}
+}
+
+// latency posts tweets with rests, and adds the percentiles of the times until the streams have them.
+func (p *liveAPI) latency(name string, streams ...*liveStream) error {
+	samples := max(3, p.b.scale.samples/len(streams))
+	p50, p99 := []float64{}, []float64{}
+	for range p.b.scale.rounds {
+		var mu sync.Mutex
+		var took []float64
+		for i := range samples + 1 {
+			begin := time.Now()
+			id, err := p.api.Post(p.b.ctx, measure.Token(liveAuthor))
+			if err != nil {
+				return err
+			}
+			var late atomic.Bool
+			var all sync.WaitGroup
+			for _, s := range streams {
+				all.Go(func() {
+					at, ok := s.await(id.String())
+					if !ok {
+						late.Store(true)
+					}
+					if i > 0 { // before the first one the process may just have started
+						mu.Lock()
+						defer mu.Unlock()
+						took = append(took, measure.Milliseconds(at.Sub(begin)))
+					}
+				})
+			}
+			all.Wait()
+			if late.Load() {
+				return errors.New("an event has not arrived within a minute")
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		p50, p99 = append(p50, measure.Percentile(took, 0.5)), append(p99, measure.Percentile(took, 0.99))
+	}
+	p.b.add(name+", p50", "ms", p50...)
+	p.b.add(name+", p99", "ms", p99...)
+	return nil
+}
+
+// memory is the resident memory of a process, in MiB.
+func memory(pid int) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	var kib float64
+	_, after, _ := strings.Cut(string(status), "VmRSS:")
+	_, err = fmt.Sscan(after, &kib)
+	return kib / 1024, err
+}
