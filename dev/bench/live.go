@@ -87,7 +87,6 @@ func live(b *bench) error {
 	if err := p.latency(fmt.Sprintf("POST to event, %d streams", n), streams...); err != nil {
 		return err
 	}
-	_ = exec.Command("sh", "-c", "curl -s 127.0.0.1:39417/debug/pprof/heap >/tmp/heap.pb.gz; curl -s '127.0.0.1:39417/debug/pprof/heap?debug=1' | tail -40 >/tmp/heap.txt").Run()
 	with, err := memory(p.Process.Pid)
 	if err != nil {
 		return err
@@ -145,7 +144,7 @@ func (b *bench) startLiveAPI() (*liveAPI, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"api", "--ops-addr", "127.0.0.1:39417", "--ops-pprof", "true"}, b.args...)
+	args := append([]string{"api", "--ops-addr", ""}, b.args...)
 	args = append(args, "--http-addr", addr, "--events-url", b.nats.URL(), "--stream-per-process", fmt.Sprint(b.scale.streams))
 	p := &liveAPI{exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], args...), b, addr, measure.NewAPI("http://" + addr)}
 	p.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+b.temporalAddr, "TWTR_SEAL_KEY="+measure.SealKey, "TWTR_AUTH_KEYS="+measure.AuthKeys)

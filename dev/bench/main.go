@@ -115,6 +115,6 @@ var (
 	}
 	small = scale{
 		rounds: 1, round: 300 * time.Millisecond, deliveries: []int{100, 2_000}, sizes: []int{100, 1_000, 21_000},
-		inARow: 3, samples: 10, celebrity: 30_000, deletions: 1_000, storm: 2 * time.Second, logins: 10, streams: 10_000,
+		inARow: 3, samples: 10, celebrity: 30_000, deletions: 1_000, storm: 2 * time.Second, logins: 10, streams: 100,
 	}
 )
