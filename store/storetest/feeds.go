@@ -28,6 +28,31 @@ var feedTests = []test{
 				return s.Feed(t.Context(), reader, w, limit)
 			}, author)
 	}},
+	{"the rows of a feed are its items and marks, newest first, in a window", func(t *testing.T, s twtr.Store) {
+		reader, author, at := name(), name(), now()
+		var rows []twtr.FeedRow
+		for n := range uint32(4) {
+			tweet := tweetAt(author, at.Add(-time.Duration(n)*time.Second), n)
+			require.NoError(t, s.PutFeedItem(t.Context(), tweet, []string{reader}))
+			rows = append(rows, twtr.FeedRow{ID: tweet.ID, Author: author})
+		}
+		require.NoError(t, s.RetractFeedItem(t.Context(), rows[1].ID, []string{reader}, at))
+		rows[1] = twtr.FeedRow{ID: rows[1].ID, Retracted: true}
+		require.NoError(t, s.DeleteFeedItems(t.Context(), reader, []uuid.UUID{rows[3].ID}, at))
+		for _, c := range []struct {
+			window twtr.Window
+			limit  int
+			want   []twtr.FeedRow
+		}{
+			{twtr.Window{}, 10, rows[:3]},
+			{twtr.Window{}, 2, rows[:2]},
+			{twtr.Window{Before: rows[0].ID, After: rows[2].ID}, 10, rows[1:2]},
+		} {
+			got, err := s.FeedRows(t.Context(), reader, c.window, c.limit)
+			require.NoError(t, err)
+			require.Equal(t, c.want, got)
+		}
+	}},
 	{"one put reaches 3,000 readers, and the same again changes nothing", func(t *testing.T, s twtr.Store) {
 		tweet := tweetAt(name(), now(), 1)
 		readers := make([]string, 3000)
