@@ -90,9 +90,9 @@ type sent struct{ event, id, data string }
 // follower reads a live feed.
 type follower struct {
 	*http.Response
-	t      *testing.T
-	close  func()
-	ended  chan struct{}
+	t     *testing.T
+	close func()
+	ended chan struct{}
 
 	mu       sync.Mutex
 	events   []sent

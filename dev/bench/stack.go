@@ -48,7 +48,7 @@ type bench struct {
 	args     []string           // of a process of twtr
 
 	temporalAddr string
-	stops    []func() error
+	stops        []func() error
 }
 
 func (b *bench) start() (err error) {
