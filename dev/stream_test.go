@@ -354,6 +354,88 @@ func TestAStreamContinuesThoughTweetsComeInAnotherOrderThanTheirIDs(t *testing.T
 	}
 }
 
+// hookedStore calls a hook once, after the store has read and before the caller has the result.
+type hookedStore struct {
+	twtr.Store
+	followings, feedRows atomic.Pointer[func()]
+}
+
+func callOnce(hook *atomic.Pointer[func()]) {
+	if f := hook.Swap(nil); f != nil {
+		(*f)()
+	}
+}
+
+func (s *hookedStore) Followings(ctx context.Context, username, after string, limit int) ([]string, error) {
+	defer callOnce(&s.followings)
+	return s.Store.Followings(ctx, username, after, limit)
+}
+
+func (s *hookedStore) FeedRows(ctx context.Context, reader string, w twtr.Window, limit int) ([]twtr.FeedRow, error) {
+	defer callOnce(&s.feedRows)
+	return s.Store.FeedRows(ctx, reader, w, limit)
+}
+
+func TestWhatHappensWhileAStreamBeginsIsSentOnce(t *testing.T) {
+	t.Parallel()
+	l := newLiveStack(t, "sqlite")
+	publisher := l.connect()
+	store := &hookedStore{Store: l.store}
+	a, _ := l.api(func(c *api.Config) { c.Store = store })
+	bob, err := accessToken("bob")
+	require.NoError(t, err)
+	follow := func(followee string) {
+		edge := twtr.Follow{Follower: "bob", Followee: followee, At: time.Now()}
+		require.NoError(t, l.store.PutFollow(t.Context(), edge))
+		require.NoError(t, publisher.Publish(t.Context(), twtr.FollowEvent(edge, true, "test")))
+	}
+	deliver := func(tweet twtr.Tweet) { require.NoError(t, l.store.PutFeedItem(t.Context(), tweet, []string{"bob"})) }
+	publish := func(tweet twtr.Tweet) { require.NoError(t, publisher.Publish(t.Context(), twtr.PostedEvent(tweet))) }
+	follow("ann")
+	lastID := ""
+	for range 2 { // a new stream, and one that continues
+		var published, tooEarly, ofCarl twtr.Tweet
+		store.followings.Store(new(func() { // the stream does not receive ann's tweets yet, and does not know of the other follow
+			tooEarly = l.putTweet("ann", "event too early")
+			publish(tooEarly)
+			follow("carl")
+		}))
+		store.feedRows.Store(new(func() { // too late for what the stream has read
+			deliver(tooEarly)
+			published, ofCarl = l.putTweet("ann", "event"), l.putTweet("carl", "followed meanwhile")
+			publish(published)
+			deliver(published)
+			deliver(ofCarl)
+		}))
+		f := a.stream(bob, lastID)
+		f.await(3)
+		end := l.putTweet("ann", "end")
+		deliver(end)
+		publish(end)
+		f.await(4)
+		time.Sleep(3 * time.Second) // in which the stream looks at the store once more
+		lastID = f.id()
+		require.ElementsMatch(t, []string{"event too early", "event", "followed meanwhile", "end"}, told(t, f.stop()))
+		require.NoError(t, l.store.DeleteFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "carl", At: time.Now()}))
+	}
+}
+
+func TestEventsOfFollowsMayComeLateAndTwice(t *testing.T) {
+	t.Parallel()
+	l := newLiveStack(t, "sqlite")
+	publisher := l.connect()
+	bob, err := accessToken("bob")
+	require.NoError(t, err)
+	edge := twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}
+	require.NoError(t, l.store.PutFollow(t.Context(), edge))
+	l.stream(bob, "")
+	require.Equal(t, 1, subscriptions(l.nats, "twtr.tweets.*.ann"))
+	for i, follows := range []bool{true, false, false, true, false} {
+		require.NoError(t, publisher.Publish(t.Context(), twtr.FollowEvent(edge, follows, fmt.Sprint(i))))
+	}
+	require.Never(t, func() bool { return subscriptions(l.nats, "twtr.tweets.*.ann") != 1 }, time.Second, 5*time.Millisecond, "the store has the follow")
+}
+
 func TestAStreamThatCannotContinueSaysSo(t *testing.T) {
 	t.Parallel()
 	l := newLiveStack(t, "sqlite")
