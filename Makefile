@@ -50,12 +50,12 @@ trace-picture: ## draw docs/trace.svg, the trace of a tweet to many followers
 	TWTR_TEST_TRACE_PICTURE='$(CURDIR)/docs/trace.svg' GOWORK=off go -C dev test -count=1 -run TestThreeProcessesWorkAsOne .
 
 .PHONY: bench
-bench: ## benchmark against the raw store and Temporal; writes bench/ (STORE=cassandra or sqlite, ONLY=regexp)
+bench: build ## benchmark against the raw store and Temporal; writes bench/ (STORE=cassandra or sqlite, ONLY=regexp)
 	@STORE='$(STORE)' ONLY='$(ONLY)' scripts/bench.sh
 
 .PHONY: bench-smoke
-bench-smoke: ## run all benchmarks briefly, to check that they work
-	GOWORK=off go -C dev run ./bench -smoke
+bench-smoke: build ## run all benchmarks briefly, to check that they work
+	GOWORK=off go -C dev run ./bench -smoke -twtr "$(CURDIR)/bin/twtr"
 
 .PHONY: bench-compare
 bench-compare: ## measure it against another commit, in turns: BASE=1b9e731 (HEAD), ROUNDS=n (3)

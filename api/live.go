@@ -23,13 +23,16 @@ type StreamConfig struct {
 	PerUser, PerProcess int
 	// Comment is the time between two comments; 0 is 15 seconds.
 	Comment time.Duration
-	// Check is the longest time between two looks of a stream at the store; 0 is 5 minutes.
-	Check time.Duration
+	// FirstCheck is when a stream looks at the store again after it has begun, after the reader has followed a user, and after events
+	// may have been missed: a delivery may be under way. Further looks come later and later, up to Check apart. 0 is 2 seconds and 5
+	// minutes.
+	FirstCheck, Check time.Duration
 }
 
 const (
-	defaultComment = 15 * time.Second
-	defaultCheck   = 5 * time.Minute
+	defaultComment    = 15 * time.Second
+	defaultFirstCheck = 2 * time.Second
+	defaultCheck      = 5 * time.Minute
 	// concurrentChecks bounds how many streams look at the store at a time.
 	concurrentChecks = 16
 	// sweepEvery is how soon a stream ends whose token has expired or whose session has ended.
@@ -71,7 +74,7 @@ type topic struct {
 }
 
 func newLive(c StreamConfig, store twtr.Store, revoked *revocations, now func() time.Time, log *slog.Logger, provider metric.MeterProvider) (*live, error) {
-	c.Comment, c.Check = cmp.Or(c.Comment, defaultComment), cmp.Or(c.Check, defaultCheck)
+	c.Comment, c.FirstCheck, c.Check = cmp.Or(c.Comment, defaultComment), cmp.Or(c.FirstCheck, defaultFirstCheck), cmp.Or(c.Check, defaultCheck)
 	metrics, err := newStreamMetrics(provider)
 	return &live{StreamConfig: c, store: store, revoked: revoked, now: now, log: log, metrics: metrics, checks: make(chan struct{}, concurrentChecks),
 		streams: map[*stream]struct{}{}, topics: map[topicKey]*topic{}}, err

@@ -29,9 +29,7 @@ const (
 	streamWriteTimeout = 5 * time.Second
 	// checkTimeout bounds one look at the store.
 	checkTimeout = 5 * time.Second
-	// firstCheck is when a stream looks at the store again after it has begun, after the reader has followed a user, and after events may have been
-	// missed: a delivery may be under way. Each further look comes checkGrowth times as late, up to StreamConfig.Check.
-	firstCheck  = 2 * time.Second
+	// checkGrowth is how many times as late as the look before it a look at the store comes, from StreamConfig.FirstCheck up to Check.
 	checkGrowth = 5
 	// disconnectedCheck is the longest time between two looks while NATS is unavailable.
 	disconnectedCheck = 15 * time.Second
@@ -164,7 +162,7 @@ func (a *API) openStream(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{live: a.live, who: caller(c), request: c.GetString(requestIDKey), opened: a.now(), expires: expires, queue: make(chan *notice, streamQueue), ended: make(chan struct{}), wait: firstCheck}
+	s := &stream{live: a.live, who: caller(c), request: c.GetString(requestIDKey), opened: a.now(), expires: expires, queue: make(chan *notice, streamQueue), ended: make(chan struct{}), wait: a.live.FirstCheck}
 	if err := a.live.admit(s); err != nil {
 		return nil, err
 	}
@@ -354,7 +352,7 @@ func (s *stream) handle(ctx context.Context, n *notice, out *frames) {
 		case "", twtr.NotFound:
 			_ = s.setFollows(n.author, err == nil) // the next look at the store does it again
 		}
-		s.checkAfter(firstCheck)
+		s.checkAfter(s.FirstCheck)
 	case noticeMissed:
 		s.checkAfter(rand.N(n.spread))
 	}
@@ -380,7 +378,7 @@ func (s *stream) send(n *notice, out *frames) bool {
 
 // checkAfter lets the stream look at the store after that time, if not before, and more often for a while.
 func (s *stream) checkAfter(d time.Duration) {
-	s.wait = firstCheck
+	s.wait = s.FirstCheck
 	if at := time.Now().Add(d); at.Before(s.checkAt) {
 		s.setCheck(d)
 	}

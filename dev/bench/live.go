@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -144,11 +143,8 @@ func (b *bench) startLiveAPI() (*liveAPI, error) {
 	if err != nil {
 		return nil, err
 	}
-	args := append([]string{"api", "--ops-addr", ""}, b.args...)
-	args = append(args, "--http-addr", addr, "--events-url", b.nats.URL(), "--stream-per-process", fmt.Sprint(b.scale.streams))
-	p := &liveAPI{exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], args...), b, addr, measure.NewAPI("http://" + addr)}
-	p.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+b.temporalAddr, "TWTR_SEAL_KEY="+measure.SealKey, "TWTR_AUTH_KEYS="+measure.AuthKeys)
-	p.Stderr = os.Stderr
+	process := b.twtr("api", "--http-addr", addr, "--events-url", b.nats.URL(), "--stream-per-process", fmt.Sprint(b.scale.streams))
+	p := &liveAPI{process, b, addr, measure.NewAPI("http://" + addr)}
 	if err := p.Start(); err != nil {
 		return nil, err
 	}

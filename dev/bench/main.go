@@ -8,19 +8,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"regexp"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/twtr-dev/twtr/cmd"
 )
-
-// asEnv makes this program the binary twtr. The feeds worker is a process of its own, so that its memory can be measured.
-const asEnv = "TWTR_BENCH_AS"
 
 // benchmark measures one thing; each has a file.
 type benchmark struct {
@@ -41,9 +35,6 @@ var benchmarks = []benchmark{
 }
 
 func main() {
-	if os.Getenv(asEnv) != "" {
-		os.Exit(cmd.Main(os.Args[1:], "bench", os.Stdout, io.Discard))
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx); err != nil {
@@ -55,6 +46,7 @@ func main() {
 func run(ctx context.Context) error {
 	engine := flag.String("store", "sqlite", "sqlite, or cassandra at -hosts")
 	hosts := flag.String("hosts", "127.0.0.1", "Cassandra hosts, comma separated")
+	binary := flag.String("twtr", "bin/twtr", "the binary twtr, for the processes whose memory is measured")
 	smoke := flag.Bool("smoke", false, "small sizes and short rounds, to see that everything works: the figures mean nothing")
 	only := flag.String("only", "", "run only the benchmarks that match this regular expression")
 	out := flag.String("out", "", "directory for results.json and the pictures; empty: only the table")
@@ -63,7 +55,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b := &bench{ctx: ctx, engine: *engine, hosts: strings.Split(*hosts, ","), scale: full, seeded: map[string]int{}}
+	b := &bench{ctx: ctx, binary: *binary, engine: *engine, hosts: strings.Split(*hosts, ","), scale: full, seeded: map[string]int{}}
 	if *smoke {
 		b.scale = small
 	}

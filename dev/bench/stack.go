@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,7 @@ import (
 // feeds, which is a process of its own.
 type bench struct {
 	ctx     context.Context
+	binary  string
 	engine  string
 	hosts   []string
 	scale   scale
@@ -113,15 +115,22 @@ func (b *bench) start() (err error) {
 	g.Go(func() error { return withEvents.RunWorkers(ctx, config.Workers, "users", "tweets", "followers") })
 	b.stops = append(b.stops, func() error { cancel(); return g.Wait() })
 
-	b.feeds = exec.CommandContext(context.WithoutCancel(b.ctx), os.Args[0], append([]string{"worker", "feeds", "--ops-addr", ""}, args...)...)
-	b.feeds.Env = append(os.Environ(), asEnv+"=twtr", "TEMPORAL_ADDRESS="+server.Addr(), "TWTR_SEAL_KEY="+measure.SealKey)
-	b.feeds.Stderr = os.Stderr
+	b.feeds = b.twtr("worker", "feeds")
 	if err := b.feeds.Start(); err != nil {
 		return err
 	}
 	b.stops = append(b.stops, func() error { return errors.Join(b.feeds.Process.Signal(os.Interrupt), b.feeds.Wait()) })
 	b.api = measure.NewAPI("http://" + addr)
 	return b.warmUp()
+}
+
+// twtr is a process of the binary. The command's own arguments come last, and count.
+func (b *bench) twtr(command string, args ...string) *exec.Cmd {
+	args = slices.Concat([]string{command, "--ops-addr", ""}, b.args, args)
+	p := exec.CommandContext(context.WithoutCancel(b.ctx), b.binary, args...)
+	p.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+b.temporalAddr, "TWTR_SEAL_KEY="+measure.SealKey, "TWTR_AUTH_KEYS="+measure.AuthKeys)
+	p.Stderr = os.Stderr
+	return p
 }
 
 // connect connects to the store, to Temporal and, if the configuration has events, to NATS.
