@@ -505,6 +505,22 @@ func TestAnOutageOfNATSLosesNothingInAnOpenStream(t *testing.T) {
 	require.Len(t, g.all(), 3)
 }
 
+func TestAStreamSendsWhatItsProcessMissedWhileItWasDisconnected(t *testing.T) {
+	t.Parallel()
+	l := newLiveStack(t, "sqlite")
+	conn := l.connect()
+	a, _ := l.api(func(c *api.Config) {
+		c.Streams.Events, c.Streams.FirstCheck, c.Streams.Check = events.NewLive(conn), time.Hour, 2*time.Hour
+	})
+	bob, err := accessToken("bob")
+	require.NoError(t, err)
+	require.NoError(t, l.store.PutFollow(t.Context(), twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}))
+	f := a.stream(bob, "")
+	require.NoError(t, l.store.PutFeedItem(t.Context(), l.putTweet("ann", "its event was missed"), []string{"bob"}))
+	require.NoError(t, conn.ForceReconnect())
+	require.Equal(t, []string{"its event was missed"}, told(t, f.await(1)))
+}
+
 func TestAStreamEndsWithItsTokenAndItsSession(t *testing.T) {
 	t.Parallel()
 	l := newLiveStack(t, "sqlite")

@@ -124,12 +124,11 @@ func (b *bench) start() (err error) {
 	return b.warmUp()
 }
 
-// twtr is a process of the binary. The command's own arguments come last, and count.
+// twtr is a process of the binary, which logs nothing. The command's own arguments come last, and count.
 func (b *bench) twtr(command string, args ...string) *exec.Cmd {
 	args = slices.Concat([]string{command, "--ops-addr", ""}, b.args, args)
 	p := exec.CommandContext(context.WithoutCancel(b.ctx), b.binary, args...)
 	p.Env = append(os.Environ(), "TEMPORAL_ADDRESS="+b.temporalAddr, "TWTR_SEAL_KEY="+measure.SealKey, "TWTR_AUTH_KEYS="+measure.AuthKeys)
-	p.Stderr = os.Stderr
 	return p
 }
 
