@@ -23,8 +23,8 @@ type StreamConfig struct {
 	PerUser, PerProcess int
 	// Comment is the time between two comments; 0 is 15 seconds.
 	Comment time.Duration
-	// FirstCheck is when a stream looks at the store again after it has begun, after the reader has followed a user, and after events
-	// may have been missed: a delivery may be under way. Further looks come later and later, up to Check apart. 0 is 2 seconds and 5
+	// FirstCheck is when a stream checks the store again after it has begun, after the reader has followed a user, and after events
+	// may have been missed: a delivery may be under way. Further checks come later and later, up to Check apart. 0 is 2 seconds and 5
 	// minutes.
 	FirstCheck, Check time.Duration
 }
@@ -33,7 +33,7 @@ const (
 	defaultComment    = 15 * time.Second
 	defaultFirstCheck = 2 * time.Second
 	defaultCheck      = 5 * time.Minute
-	// concurrentChecks bounds how many streams look at the store at a time.
+	// concurrentChecks bounds how many streams check the store at a time.
 	concurrentChecks = 16
 	// sweepEvery is how soon a stream ends whose token has expired or whose session has ended.
 	sweepEvery = time.Second
@@ -45,7 +45,7 @@ type live struct {
 	store   twtr.Store
 	revoked *revocations
 	now     func() time.Time
-	checks  chan struct{} // holds one for each stream that looks at the store
+	checks  chan struct{} // holds one for each stream that checks the store
 	metrics *streamMetrics
 	log     *slog.Logger
 
@@ -224,7 +224,7 @@ func (l *live) part(s *stream, t *topic) {
 	}
 }
 
-// missed lets all streams look at the store, though not all at once.
+// missed lets all streams check the store, though not all at once.
 func (l *live) missed() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -27,19 +27,19 @@ const (
 	streamQueue = 128
 	// streamWriteTimeout bounds one write. It is shorter than the time that a process has to stop.
 	streamWriteTimeout = 5 * time.Second
-	// checkTimeout bounds one look at the store.
+	// checkTimeout bounds one check of the store.
 	checkTimeout = 5 * time.Second
-	// checkGrowth is how many times as late as the look before it a look at the store comes, from StreamConfig.FirstCheck up to Check.
+	// checkGrowth is by how much the time between two checks grows, from StreamConfig.FirstCheck up to Check.
 	checkGrowth = 5
-	// disconnectedCheck is the longest time between two looks while NATS is unavailable.
+	// disconnectedCheck is the longest time between two checks while NATS is unavailable.
 	disconnectedCheck = 15 * time.Second
-	// missedSpread is the time, for each stream of the process, over which they look at the store when events may have been missed.
+	// missedSpread times the number of streams is the time over which all check the store when events may have been missed.
 	missedSpread = 500 * time.Microsecond
 	// baseline is how many of the newest items of a feed a new stream takes for known.
 	baseline = 100
 	// maxMissed is how many rows a feed may have above the mark in addition to those that a position can name; more are not sent one by one.
 	maxMissed = 1000
-	// maxPerCheck is how many tweets one look at the store reads.
+	// maxPerCheck is how many tweets one check of the store reads.
 	maxPerCheck = 100
 	// followingsPage is how many names are read at a time.
 	followingsPage = 1000
@@ -74,7 +74,7 @@ type notice struct {
 	id     uuid.UUID // of the tweet
 	author string    // of the tweet; in noticeFollow the followed user
 	body   json.RawMessage
-	spread time.Duration // in noticeMissed: over which streams look at the store
+	spread time.Duration // in noticeMissed: over which streams check the store
 }
 
 // noticeOf returns what streams are told of an event; nil: nothing.
@@ -105,7 +105,7 @@ func (n *notice) domain() string {
 //
 // What it promises is what the store promises, that a tweet comes into all feeds: each tweet that comes into the feed within positionAge of
 // its time, and the deletion of each that the position names, is sent once. Events that are published make it fast and nothing depends on
-// them: they may be lost, late, or come twice. The stream looks at the store when it begins, soon after that, whenever
+// them: they may be lost, late, or come twice. The stream checks the store when it begins, soon after that, whenever
 // events may have been missed, and now and then; it sends what the feed has and its position has not.
 //
 // It subscribes, and only then reads whom the reader follows, and then the feed. So what is published while it reads waits in the queue, and
@@ -122,10 +122,10 @@ type stream struct {
 	position
 	reset bool // the client's position is of no use
 
-	check   *time.Timer   // until the next look at the store
+	check   *time.Timer   // until the next check of the store
 	checkAt time.Time     // when it ends
-	due     bool          // the look at the store waits for a slot
-	wait    time.Duration // from the next look to the one after it
+	due     bool          // the check of the store waits for a slot
+	wait    time.Duration // from the next check to the one after it
 
 	endOnce sync.Once
 	ended   chan struct{}
@@ -327,7 +327,7 @@ func (s *stream) serve(connection net.Conn, head string) {
 		case n := <-s.queue:
 			s.handle(ctx, n, out)
 		case slot <- struct{}{}:
-			s.lookAtStore(ctx, out)
+			s.checkStore(ctx, out)
 		case <-s.check.C:
 			s.due = true
 		case <-comments.C:
@@ -350,7 +350,7 @@ func (s *stream) handle(ctx context.Context, n *notice, out *frames) {
 		_, err := s.store.Follow(ctx, s.who.username, n.author)
 		switch twtr.ErrorCode(err) {
 		case "", twtr.NotFound:
-			_ = s.setFollows(n.author, err == nil) // the next look at the store does it again
+			_ = s.setFollows(n.author, err == nil) // the next check of the store does it again
 		}
 		s.checkAfter(s.FirstCheck)
 	case noticeMissed:
@@ -376,7 +376,7 @@ func (s *stream) send(n *notice, out *frames) bool {
 	return true
 }
 
-// checkAfter lets the stream look at the store after that time, if not before, and more often for a while.
+// checkAfter lets the stream check the store after that time, if not before, and more often for a while.
 func (s *stream) checkAfter(d time.Duration) {
 	s.wait = s.FirstCheck
 	if at := time.Now().Add(d); at.Before(s.checkAt) {
@@ -389,8 +389,8 @@ func (s *stream) setCheck(d time.Duration) {
 	s.check.Reset(d)
 }
 
-// lookAtStore sends what the feed has and the reader has not. The stream holds a slot, and releases it before it writes.
-func (s *stream) lookAtStore(ctx context.Context, out *frames) {
+// checkStore sends what the feed has and the reader has not. The stream holds a slot, and releases it before it writes.
+func (s *stream) checkStore(ctx context.Context, out *frames) {
 	begin := s.now()
 	found, more, err := s.find(ctx)
 	<-s.checks

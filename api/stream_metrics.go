@@ -26,9 +26,9 @@ func newStreamMetrics(provider metric.MeterProvider) (*streamMetrics, error) {
 	var errs [4]error
 	m.open, errs[0] = meter.Int64UpDownCounter("twtr.streams.open", metric.WithDescription("Live feeds that are open."))
 	m.sent, errs[1] = meter.Int64Counter("twtr.streams.events",
-		metric.WithDescription("Events sent to live feeds, by where they were found: as they were published, or by a look at the store."))
+		metric.WithDescription("Events sent to live feeds, by where they were found: as they were published, or by a check of the store."))
 	m.ended, errs[2] = meter.Int64Counter("twtr.streams.ended", metric.WithDescription("Live feeds that have ended, by the reason."))
-	m.checks, errs[3] = meter.Int64Counter("twtr.streams.checks", metric.WithDescription("Looks of live feeds at the store, by their outcome."))
+	m.checks, errs[3] = meter.Int64Counter("twtr.streams.checks", metric.WithDescription("Checks of the store by live feeds, by their outcome."))
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}

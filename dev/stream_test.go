@@ -422,7 +422,7 @@ func TestWhatHappensWhileAStreamBeginsIsSentOnce(t *testing.T) {
 			deliver(end)
 			publish(twtr.PostedEvent(end))
 			f.await(2)
-			time.Sleep(time.Second) // in which the stream looks at the store once more
+			time.Sleep(time.Second) // in which the stream checks the store once more
 			lastID = f.id()
 			require.Equal(t, []string{one.text, "end"}, told(t, f.stop()))
 			if from != "" {
@@ -486,7 +486,7 @@ func TestAnOutageOfNATSLosesNothingInAnOpenStream(t *testing.T) {
 	ann, bob, carl := l.signUp("ann"), l.signUp("bob"), l.signUp("carl")
 	l.follow(bob, "ann")
 	a, _ := l.api(func(c *api.Config) { c.Streams.FirstCheck, c.Streams.Check = time.Hour, 2*time.Hour })
-	f := a.stream(bob, "") // looks at the store only when events may have been missed
+	f := a.stream(bob, "") // checks the store only when events may have been missed
 	l.tweet(ann, "1")
 	f.await(1)
 	l.nats.Stop()
