@@ -2,7 +2,6 @@ package api
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"time"
 )
@@ -32,7 +31,7 @@ func (f *frames) append(format string, args ...any) {
 // begin gives the head of the response, and the position, from which a client that has got nothing else can continue. There is a body at
 // once: some proxies send the headers with the first bytes of it.
 func (f *frames) begin(head string, p *position) {
-	f.append("%s: live feed\nretry: %d\nid: %s\n\n", head, (minRetry + rand.N(retrySpread)).Milliseconds(), p)
+	f.append("%s: live feed\nretry: %d\nid: %s\n\n", head, (minRetry + randomUpTo(retrySpread)).Milliseconds(), p)
 }
 
 // event has no line break in its data: it is JSON as [json.Marshal] writes it.

@@ -354,7 +354,7 @@ func (s *stream) handle(ctx context.Context, n *notice, out *frames) {
 		}
 		s.checkAfter(s.FirstCheck)
 	case noticeMissed:
-		s.checkAfter(rand.N(n.spread))
+		s.checkAfter(randomUpTo(n.spread))
 	}
 }
 
@@ -466,4 +466,6 @@ func (s *stream) find(ctx context.Context) (found []*notice, more bool, err erro
 }
 
 // jitter is about that time, so that streams that began together do not stay together.
-func jitter(d time.Duration) time.Duration { return d*4/5 + rand.N(d*2/5+1) }
+func jitter(d time.Duration) time.Duration { return d*4/5 + randomUpTo(d*2/5) }
+
+func randomUpTo(d time.Duration) time.Duration { return rand.N(d + 1) } //nolint:gosec // it spreads load, and is no secret

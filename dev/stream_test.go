@@ -119,7 +119,7 @@ func (s *stack) tryStream(token, lastID string) *follower {
 		request.Header.Set("Last-Event-ID", lastID)
 	}
 	f := &follower{t: s.t, lastID: lastID, ended: make(chan struct{}), close: cancel}
-	if f.Response, err = http.DefaultClient.Do(request); err != nil {
+	if f.Response, err = http.DefaultClient.Do(request); err != nil { //nolint:bodyclose // read closes it
 		f.Response = &http.Response{}
 		close(f.ended)
 		return f
@@ -256,7 +256,7 @@ func TestALiveFeedHasTweetsDeletionsFollowsAndUnfollows(t *testing.T) {
 	})
 	f = l.stream(bob, id)
 	require.Equal(t, []string{"delete " + last.ID.String(), "meanwhile"}, told(t, f.await(2)))
-	head := l.callWithoutBody(http.MethodHead, "/feeds/me/stream", bob)
+	head := l.callWithoutBody(http.MethodHead, "/feeds/me/stream", bob) //nolint:bodyclose // it is closed
 	require.Equal(t, 200, head.StatusCode)
 	require.Equal(t, "text/event-stream", head.Header.Get("Content-Type"))
 }
@@ -571,7 +571,9 @@ func TestStreamsAreLimitedByUserAndByProcess(t *testing.T) {
 	b.stop()
 	first.stop()
 	for range 2 {
-		require.Eventually(t, func() bool { return a.tryStream(ann, "").StatusCode == 200 || a.tryStream(bob, "").StatusCode == 200 },
+		require.Eventually(t, func() bool {
+			return a.tryStream(ann, "").StatusCode == http.StatusOK || a.tryStream(bob, "").StatusCode == http.StatusOK
+		},
 			time.Minute, 10*time.Millisecond)
 	}
 }
@@ -605,7 +607,7 @@ func TestASlowReaderIsDroppedAndContinues(t *testing.T) {
 	}
 	require.Eventually(t, func() bool { return subscriptions(l.nats, "twtr.tweets.*.ann") == 0 }, time.Minute, 10*time.Millisecond, "it is dropped")
 	require.NoError(t, connection.(*net.TCPConn).SetReadBuffer(4<<20))
-	response, err := http.ReadResponse(bufio.NewReader(connection), nil)
+	response, err := http.ReadResponse(bufio.NewReader(connection), nil) //nolint:bodyclose // read closes it
 	require.NoError(t, err)
 	f := &follower{t: t, ended: make(chan struct{}), Response: response}
 	go f.read()
