@@ -35,7 +35,10 @@ func TestEachPanelOfTheDashboardShowsData(t *testing.T) {
 	ann, bob := s.signUp("ann"), s.signUp("bob")
 	somethingOfAll := func() {
 		s.follow(bob, "ann")
+		live := s.stream(bob, "")
 		posted := s.tweet(ann, "hello")
+		live.await(1)
+		live.stop()
 		s.eventually("it arrives", func() bool { return len(s.feed(bob)) > 0 })
 		s.unfollow(bob, "ann")
 		s.deleteTweet(ann, posted.ID)
