@@ -74,7 +74,7 @@ screenshots: ## make the pictures of the page and of the Web UI in docs/ anew (n
 # Each module is checked with its own go.mod. The workspace is only a convenience; `go list` below checks it.
 .PHONY: lint
 lint: export GOWORK := off
-lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod files, shell scripts and GitHub's workflows
+lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod files, asyncapi.yaml, shell scripts and GitHub's workflows
 	@files=$$(gofmt -l .); [ -z "$$files" ] || { echo "not formatted by gofmt:"; echo "$$files"; exit 1; }
 	go vet ./...
 	go -C dev vet ./...
@@ -84,6 +84,8 @@ lint: ## check format, code, known vulnerabilities, workflow determinism, go.mod
 	go mod tidy -diff
 	go -C dev mod tidy -diff
 	GOWORK= go list -deps ./dev ./cmd/twtr >/dev/null
+	@if command -v npm >/dev/null; then set -x; schema=$$(scripts/tools.sh asyncapi-schema) && TWTR_TEST_ASYNCAPI_SCHEMA=$$schema go test -run AsyncAPI ./api; \
+	else echo "NOT CHECKED: api/asyncapi.yaml (no npm to install the schema of AsyncAPI)"; fi
 	@if python3 -m pip --version >/dev/null 2>&1; then set -x; "$$(scripts/tools.sh shellcheck)" .ci/run scripts/*.sh dev/cluster/*.sh dev/*/*/*.sh && \
 	"$$(scripts/tools.sh actionlint)" -shellcheck "$$(scripts/tools.sh shellcheck)" .github/workflows/*.yml; \
 	else echo "NOT CHECKED: the shell scripts and the workflows (no Python with pip to install shellcheck)"; fi

