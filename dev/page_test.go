@@ -23,6 +23,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 	"github.com/stretchr/testify/require"
 
+	"github.com/twtr-dev/twtr/api"
 	"github.com/twtr-dev/twtr/dev/temporalserver"
 )
 
@@ -32,20 +33,23 @@ const (
 	desktop = 1280
 )
 
-// newStackWithPage is a stack that serves the page, and a browser.
+// newStackWithPage is a stack that serves the page, with live feeds as in make run, and a browser.
 func newStackWithPage(t *testing.T, flags ...string) (*stack, context.Context) {
-	program := browser(t)
+	browser := newBrowser(t)
 	ui := freeAddr(t)
 	flags = append([]string{"--http-page", "true", "--temporal-ui-url", "http://" + ui + "/"}, flags...)
-	s := newStackOn(t, "sqlite", temporalserver.Options{UIAddr: ui}, flags...)
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.UserDataDir(t.TempDir()),
+	return newLiveStackOn(t, "sqlite", temporalserver.Options{UIAddr: ui}, flags...).stack, browser
+}
+
+func newBrowser(t *testing.T) context.Context {
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(browser(t)), chromedp.UserDataDir(t.TempDir()),
 		chromedp.NoSandbox, chromedp.DisableGPU)
 	allocator, release := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(release)
 	ctx, stop := chromedp.NewContext(allocator)
 	t.Cleanup(stop)
 	require.NoError(t, chromedp.Do(ctx))
-	return s, ctx
+	return ctx
 }
 
 // tab is the page in a window of somebody's own browser: it shares no storage with other tabs. People's actions go through the
@@ -125,6 +129,12 @@ func (b *tab) shows(texts ...string) {
 func (b *tab) showsNot(text string) {
 	b.t.Helper()
 	b.waits("shows not "+text, `!document.querySelector('main').innerText.includes(%s)`, text)
+}
+
+// becomes waits until the feed is live, or polling.
+func (b *tab) becomes(state string) {
+	b.t.Helper()
+	b.waits("it is "+state, `document.querySelector('.state')?.classList.contains(%s) === true`, state)
 }
 
 // fits fails the test if the page is wider than the window, also than that of a small phone.
@@ -305,6 +315,7 @@ func TestAPersonUsesThePageFromSignUpToLogOut(t *testing.T) {
 			b.shows("Unfollow")
 
 			b.click("Feed")
+			b.becomes("live")
 			text := "a tweet of bob at " + fmt.Sprint(width)
 			s.made("/tweets", token, map[string]string{"content": text})
 			b.shows(text)
@@ -339,8 +350,22 @@ func TestAPersonUsesThePageFromSignUpToLogOut(t *testing.T) {
 }
 
 func TestTwoBrowsersShowATweetArriveAndGo(t *testing.T) {
-	s, browser := newStackWithPage(t)
-	s.work()
+	t.Run("make run", func(t *testing.T) {
+		browser := newBrowser(t)
+		addr, _, args := devArgs(t)
+		start(t, t.TempDir(), "dev", nil, args...).says(t, "twtr is running.")
+		arrivesAndGoes(browser, t, &stack{t: t, url: "http://" + addr}, "live")
+	})
+	t.Run("without events", func(t *testing.T) {
+		browser := newBrowser(t)
+		s := newStack(t, "sqlite", "--http-page", "true")
+		s.work()
+		arrivesAndGoes(browser, t, s, "polling")
+	})
+}
+
+// arrivesAndGoes fails unless both feeds are in that state before the tweet.
+func arrivesAndGoes(browser context.Context, t *testing.T, s *stack, state string) {
 	ann, bob := openTab(browser, t, s, s.url, desktop), openTab(browser, t, s, s.url, phone)
 	ann.signsUp("ann")
 	bob.signsUp("bob")
@@ -349,13 +374,73 @@ func TestTwoBrowsersShowATweetArriveAndGo(t *testing.T) {
 	bob.shows("Unfollow")
 	bob.click("Feed")
 	bob.shows("Nothing yet.")
-	bob.waits("it is connected", `document.querySelector('.state.live, .state.polling') !== null`)
+	for _, b := range []*tab{ann, bob} {
+		b.becomes(state)
+	}
+	const reads = `performance.getEntriesByType('resource').filter(({name}) => name.endsWith('/feeds/me')).length`
+	before := evaluate[int](bob, reads)
 	ann.tweets("see you there")
 	bob.shows("see you there")
 	ann.shows("1 feed in ")
 	ann.click("Delete")
 	ann.click("Delete for good?")
 	bob.showsNot("see you there")
+	require.Equal(t, state == "live", evaluate[int](bob, reads) == before, "the stream alone, or the feed read again")
+}
+
+// TestAFeedStaysLiveWhenTheAccessTokenExpires lets the API's clock go ahead, and has a proxy in front of it that records the streams.
+func TestAFeedStaysLiveWhenTheAccessTokenExpires(t *testing.T) {
+	browser := newBrowser(t)
+	l := newLiveStack(t, "sqlite")
+	l.work()
+	var ahead atomic.Int64
+	a, _ := l.api(func(c *api.Config) {
+		c.Page = &api.WebPage{}
+		c.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
+	target, err := url.Parse(a.url)
+	require.NoError(t, err)
+	streams := make(chan string, 10)
+	front := httptest.NewServer(&httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.URL.Path == "/feeds/me/stream" {
+				streams <- fmt.Sprint(r.StatusCode, " ", r.Request.Header.Get("Last-Event-ID") != "")
+			}
+			return nil
+		},
+	})
+	t.Cleanup(func() { front.CloseClientConnections(); front.Close() })
+	ann := l.signUp("ann")
+	b := openTab(browser, t, l.stack, front.URL, phone)
+	b.signsUp("bob")
+	b.goesTo("ann")
+	b.click("Follow")
+	b.shows("Unfollow")
+	b.click("Feed")
+	b.becomes("live")
+	for len(streams) > 0 {
+		require.Equal(t, "200 false", <-streams)
+	}
+	ahead.Store(int64(16 * time.Minute))
+	require.Equal(t, "401 true", <-streams, "the stream has ended, and the page continues it")
+	require.Equal(t, "200 true", <-streams, "with a new token")
+	b.becomes("live")
+	l.tweet(ann, "after the token")
+	b.shows("after the token")
+	require.Empty(t, streams)
+}
+
+func TestAFeedBeyondTheLimitOfStreamsPolls(t *testing.T) {
+	s, browser := newStackWithPage(t, "--stream-per-user", "1")
+	s.work()
+	first, second := openTab(browser, t, s, s.url, desktop), openTab(browser, t, s, s.url, phone)
+	first.signsUp("ann")
+	first.becomes("live")
+	second.fill("Username", "ann")
+	second.fill("Password", "correct horse")
+	second.press(kb.Enter)
+	second.becomes("polling")
 }
 
 func TestTheMainPathNeedsNoMouse(t *testing.T) {
@@ -571,6 +656,11 @@ func TestThePageReadsAStreamOfEvents(t *testing.T) {
 	const id = "01a20b7a-6605-75c2-93a0-55606f63d101"
 	event := "id: first\nevent: tweet\ndata: {\"id\":\"" + id + "\",\"username\":\"bob\",\"content\":\"höhö\",\"createdAt\":\"2026-11-24T02:55:00.613Z\"}\n\n"
 	middle := strings.Index(event, "ö") + 1 // within a character
+	pieces <- ": live feed\nretry: 5000\nid: begin\n\n"
+	pieces <- "" // ends
+	began := time.Now()
+	require.Equal(t, "begin", <-connections, "an id needs no event")
+	require.Greater(t, time.Since(began), 4*time.Second, "it waits as the server says")
 	for _, piece := range []string{": welcome\n\n", event[:5], event[5:middle], event[middle : len(event)-1]} {
 		pieces <- piece
 	}
@@ -582,6 +672,10 @@ func TestThePageReadsAStreamOfEvents(t *testing.T) {
 	pieces <- "" // ends
 	require.Equal(t, "second", <-connections, "it continues where it was")
 	b.shows("Live")
+	pieces <- event
+	b.shows("höhö")
+	pieces <- "id: third\nevent: reset\ndata: {}\n\n"
+	b.showsNot("höhö") // the feed, which is read again, has it not
 }
 
 // TestScreenshotsOfThePage makes the pictures of the page in the documents; make screenshots runs it.

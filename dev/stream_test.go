@@ -37,10 +37,14 @@ type liveStack struct {
 }
 
 func newLiveStack(t *testing.T, engine string, flags ...string) *liveStack {
+	return newLiveStackOn(t, engine, temporalserver.Options{}, flags...)
+}
+
+func newLiveStackOn(t *testing.T, engine string, o temporalserver.Options, flags ...string) *liveStack {
 	l := &liveStack{addr: freeAddr(t), dir: t.TempDir()}
 	l.startNATS(t)
 	t.Cleanup(func() { l.nats.Stop() })
-	l.stack = newStackOn(t, engine, temporalserver.Options{}, append(flags, "--events-url", "nats://"+l.addr)...)
+	l.stack = newStackOn(t, engine, o, append(flags, "--events-url", "nats://"+l.addr)...)
 	require.NoError(t, cmd.MigrateEvents(t.Context(), l.config.Events, time.Minute))
 	return l
 }

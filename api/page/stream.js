@@ -9,7 +9,7 @@ const silence = 40_000 // the server sends a comment every 15 s: after this time
 //   add(tweet), remove(id)
 //   state(name, message)  live, polling, or offline and why
 export async function follow(feed, signal) {
-  let lastEvent = '', tag = ''
+  let lastEvent = '', tag = '', retry = 1_000 // tag: of the page that the feed still shows as it was read
 
   async function catchUp() {
     const response = await request('GET', 'feeds/me', {signal, headers: {'If-None-Match': tag}})
@@ -27,34 +27,34 @@ export async function follow(feed, signal) {
   }
 
   async function stream() {
-    const connection = new AbortController()
-    let timer = 0
-    const heard = () => {
-      clearTimeout(timer)
-      timer = setTimeout(() => connection.abort(), silence)
-    }
+    let connection = new AbortController(), timer = 0
+    const heard = () => { clearTimeout(timer); timer = setTimeout(() => connection.abort(), silence) }
     try {
       heard()
       const headers = {Accept: 'text/event-stream', ...lastEvent && {'Last-Event-ID': lastEvent}}
       const response = await request('GET', 'feeds/me/stream', {headers, signal: AbortSignal.any([signal, connection.signal])})
-      if (response.status === 404 || response.status === 503) return await poll()
+      if ([404, 429, 503].includes(response.status)) return await poll() // there are no streams, or too many
       if (!response.ok) return await read(response) // it fails
       await catchUp() // now that the stream is open, so that nothing is missed in between
       feed.state('live')
       for await (const event of events(response.body, heard)) {
         lastEvent = event.id ?? lastEvent
+        retry = Number(event.retry ?? retry) // each client has another, so that they do not come back at once
+        if (event.event) tag = ''
         if (event.event === 'tweet') feed.add(JSON.parse(event.data))
         if (event.event === 'delete') feed.remove(JSON.parse(event.data).id)
+        if (event.event === 'reset') await catchUp()
       }
     } finally {
       clearTimeout(timer)
+      connection.abort()
     }
   }
 
-  for (let pause = 1_000; !signal.aborted; await sleep(pause * (0.5 + Math.random() / 2), signal)) {
+  for (let pause = retry; !signal.aborted; await sleep(pause, signal)) {
     try {
       await stream()
-      pause = 1_000 // it has ended, such as with its access token
+      pause = retry // it has ended, such as with its access token
     } catch (error) {
       if (signal.aborted || error.status === 401) return
       feed.state('offline', error instanceof Failure ? error.message : 'The connection is lost.')
@@ -76,7 +76,7 @@ async function * events(body, heard) {
       const [, name, content] = line.match(/^([^:\r]*):? ?([^]*?)\r?$/) // a comment has no name
       if (name) event[name] = name === 'data' && event.data ? `${event.data}\n${content}` : content
       else if (!line.startsWith(':')) {
-        if (event.data) yield event
+        yield event // it may have an id or a retry alone
         event = {}
       }
     }
