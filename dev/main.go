@@ -237,7 +237,11 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 			if config.API.Page {
 				name = "API and web page"
 			}
-			fmt.Fprintf(out, welcome, url, a.ui, config.Store.Engine, dir, config.Events.URL, name)
+			nats := ""
+			if config.Events.URL != "" {
+				nats = "\n  NATS             " + config.Events.URL
+			}
+			fmt.Fprintf(out, welcome, url, a.ui, config.Store.Engine, dir, nats, name)
 		}
 		return nil
 	})
@@ -247,8 +251,7 @@ func runAll(ctx context.Context, settings *cmd.Settings, a addresses, out io.Wri
 const welcome = `
 twtr is running.
   %-16[6]s %[1]s
-  Temporal Web UI  http://%[2]s
-  NATS             %[5]s
+  Temporal Web UI  http://%[2]s%[5]s
   store            %[3]s; data, log and secrets are in %[4]s/
 
 Try:

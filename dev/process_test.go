@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"io/fs"
 	"net"
@@ -151,6 +152,29 @@ func TestOnlyItsOwnerReadsTheData(t *testing.T) {
 		"temporal-visibility.db": 0o600, "temporal-visibility.db-wal": 0o600, "temporal-visibility.db-shm": 0o600,
 	}, modes)
 	p.stops(t, os.Interrupt)
+}
+
+func TestTheWelcomeNamesWhatRuns(t *testing.T) {
+	t.Parallel()
+	api, _, args := devArgs(t)
+	welcome := func() (lines string) {
+		p := start(t, t.TempDir(), "dev", nil, args...)
+		for {
+			line, err := p.stdout.ReadString('\n')
+			require.NoError(t, err, p.stderr.String())
+			if line == "Try:\n" {
+				break
+			}
+			lines += line
+		}
+		p.stops(t, os.Interrupt)
+		return lines
+	}
+	want := "\ntwtr is running.\n  API and web page http://" + api + "\n  Temporal Web UI  http://" + args[5] + "\n%s" +
+		"  store            sqlite; data, log and secrets are in .twtr/\n\n"
+	require.Equal(t, fmt.Sprintf(want, "  NATS             nats://"+args[7]+"\n"), welcome())
+	args[7] = "" // none
+	require.Equal(t, fmt.Sprintf(want, ""), welcome())
 }
 
 func TestATakenPortIsOneLine(t *testing.T) {
