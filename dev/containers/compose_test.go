@@ -137,6 +137,19 @@ func TestComposeRunsNATSOnlyIfAskedTo(t *testing.T) {
 	require.Equal(t, "127.0.0.1", project.Services["nats"].Ports[0].HostIP)
 }
 
+func TestComposeServesThePageOnlyIfAskedTo(t *testing.T) {
+	settings := func(env ...string) (page, ui string) {
+		project, err := compose(t, append(slices.Clone(secrets), env...)...)
+		require.NoError(t, err)
+		environment := project.Services["api"].Environment
+		return *environment["TWTR_HTTP_PAGE"], *environment["TWTR_TEMPORAL_UI_URL"]
+	}
+	page, ui := settings()
+	require.Equal(t, []string{"false", ""}, []string{page, ui})
+	page, ui = settings("TWTR_HTTP_PAGE=true", "TWTR_TEMPORAL_UI_URL=http://localhost:8233")
+	require.Equal(t, []string{"true", "http://localhost:8233"}, []string{page, ui})
+}
+
 func TestComposePinsItsImagesAndListensOnThisMachineOnly(t *testing.T) {
 	project := load(t)
 	cassandra, err := os.ReadFile(root + "/scripts/cassandra.sh")
