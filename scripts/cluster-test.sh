@@ -47,7 +47,7 @@ trap 'exit 143' TERM
 scripts/engine.sh start
 eval "$(scripts/engine.sh env)"
 say "a Docker engine runs"
-images=(cassandra postgres temporal-server temporal-admin-tools temporal-ui)
+images=(cassandra nats postgres temporal-server temporal-admin-tools temporal-ui)
 archives=$(scripts/images.sh --save "${images[@]}")
 say "images that the chart needs"
 scripts/images.sh golang distroless

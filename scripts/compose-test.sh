@@ -46,7 +46,7 @@ else
 fi
 [ -z "$(docker volume ls --quiet --filter label=com.docker.compose.project=$COMPOSE_PROJECT_NAME)" ] ||
   die "a run is active, or was killed: docker compose --project-name $COMPOSE_PROJECT_NAME down --volumes removes what it left"
-scripts/images.sh golang distroless cassandra postgres temporal-server temporal-admin-tools temporal-ui
+scripts/images.sh golang distroless cassandra nats postgres temporal-server temporal-admin-tools temporal-ui
 environment=$(scripts/images.sh env)
 eval "$environment"
 GOPROXY=$(go env GOPROXY)

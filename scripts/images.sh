@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Gives the Docker engine the images that our files name: pulls them, or where that is impossible builds stand-ins (dev/images)
 # under the same names, with the label com.twtr-dev.stand-in: "true".
-#   scripts/images.sh NAME…          of golang, distroless, cassandra, postgres, temporal-server, temporal-admin-tools, temporal-ui
+#   scripts/images.sh NAME…          of golang, distroless, cassandra, nats, postgres, temporal-server, temporal-admin-tools, temporal-ui
 #   scripts/images.sh --save NAME…   also archives them in the cache, and prints the archives' paths
 #   scripts/images.sh env            prints shell commands that set BUILD_IMAGE and RUNTIME_IMAGE, of the Dockerfile, to the stand-ins
 # Stand-ins need root, Debian's apt, and Go; that of Cassandra also Maven and pip.
@@ -21,7 +21,7 @@ reference() {
   case $1 in
   golang) sed -n 's/^ARG BUILD_IMAGE=//p' Dockerfile ;;
   distroless) sed -n 's/^ARG RUNTIME_IMAGE=//p' Dockerfile ;;
-  cassandra | postgres) compose_image "$1" ;;
+  cassandra | nats | postgres) compose_image "$1" ;;
   temporal-*) compose_image "temporalio/${1#temporal-}" ;;
   *) die "no image $1" ;;
   esac
@@ -43,6 +43,7 @@ add_files() {
     ln -s "$(scripts/cassandra.sh fetch)" "$2/lib"
     ln -s "$(cqlsh)" "$2/cqlsh"
     ;;
+  nats) ln -s "$(scripts/binary.sh nats nats-server github.com/nats-io/nats-server/v2)" "$2/" ;;
   temporal-server) ln -s "$(scripts/binary.sh temporal temporal-server go.temporal.io/server/cmd/server)" "$2/" ;;
   temporal-admin-tools)
     ln -s "$(scripts/binary.sh temporal temporal-sql-tool go.temporal.io/server/cmd/tools/sql)" "$2/"

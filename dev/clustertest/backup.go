@@ -47,7 +47,7 @@ func (t *test) restore(ctx context.Context) error {
 	if _, err := t.deployer.run(ctx, "delete", "pvc", "-l", "app.kubernetes.io/instance=twtr"); err != nil {
 		return err
 	}
-	if err := t.deployer.make(ctx, "helm-install", t.values(t.v1)); err != nil {
+	if err := t.deployer.make(ctx, "helm-install", t.values(t.v1)+withEvents); err != nil {
 		return err
 	}
 	if a, err := c.Send(ctx, http.MethodGet, "/users/archivist", traffic.Bearer(""), nil); err != nil {

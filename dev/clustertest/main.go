@@ -33,6 +33,7 @@ func (t *test) checks() []checks.Check {
 		{Name: "helm test passes", Run: t.helmTest},
 		{Name: "the README's calls work through the ingress", Run: t.readme},
 		{Name: "each client's address survives the ingress", Run: t.clientAddresses},
+		{Name: "events: a live feed goes through the ingress at once", Run: t.events},
 		{Name: "network policies let through only what they must", Run: t.networkPolicies},
 		{Name: "a delivery to 100,000 survives its worker's pod", Run: t.delivery},
 		{Name: "an upgrade ramps versioned workers up under load", Run: t.upgrade},

@@ -71,7 +71,7 @@ func (t *test) localAddresses(ctx context.Context) (usual, other string, err err
 	return "", "", checks.NotRun("this machine reaches the ingress controller from one address only")
 }
 
-// networkPolicies probes, from every kind of pod, every port that a pod of ours or of Temporal listens on.
+// networkPolicies probes, from every kind of pod, every port that a pod of ours, of Temporal or of NATS listens on.
 func (t *test) networkPolicies(ctx context.Context) (err error) {
 	targets, err := t.targets(ctx)
 	if err != nil {
@@ -84,7 +84,7 @@ func (t *test) networkPolicies(ctx context.Context) (err error) {
 	}
 	stranger := strings.NewReplacer("image: twtr,", "image: "+image+", command: [sleep, infinity],", "name: attack", "name: stranger").Replace(aPod("terminationGracePeriodSeconds: 0,",
 		"resources: {requests: {cpu: 1m, memory: 16Mi}, limits: {memory: 64Mi}},").manifest)
-	namespaces := []string{t.namespace, "default", "temporal"}
+	namespaces := []string{t.namespace, "default", "temporal", natsNamespace}
 	defer func() {
 		for _, namespace := range namespaces {
 			_, failed := t.admin.in(namespace).run(context.WithoutCancel(ctx), "delete", "--ignore-not-found", "pod/stranger")
@@ -112,12 +112,13 @@ func (t *test) networkPolicies(ctx context.Context) (err error) {
 		self  []string // may be the pod itself, which no policy stops
 		allow []string
 	}{
-		{t.deployer, "deploy/twtr-api", false, []string{"the API", "the API's ops port"}, []string{"Cassandra", "Temporal"}},
-		{t.deployer, "deploy/twtr-feeds", false, []string{"a worker's ops port"}, []string{"Cassandra", "Temporal"}},
+		{t.deployer, "deploy/twtr-api", false, []string{"the API", "the API's ops port"}, []string{"Cassandra", "Temporal", "NATS"}},
+		{t.deployer, "deploy/twtr-feeds", false, []string{"a worker's ops port"}, []string{"Cassandra", "Temporal", "NATS"}},
 		{t.deployer, "twtr-cassandra-0", true, []string{"Cassandra", "Cassandra's gossip"}, nil},
 		{t.deployer, "stranger", true, nil, []string{outside}},
 		{t.admin.in("default"), "stranger", true, nil, []string{outside}},
 		{t.admin.in("temporal"), "stranger", true, nil, []string{outside}},
+		{t.admin.in(natsNamespace), "stranger", true, nil, []string{outside}},
 		{t.admin.in("temporal"), "temporal-postgresql-0", true, []string{"PostgreSQL"}, []string{outside}},
 	} {
 		// A new pod reaches nothing until the policy engine knows it.
@@ -145,7 +146,7 @@ func (t *test) networkPolicies(ctx context.Context) (err error) {
 // targets are the ports on which something listens, by what it is.
 func (t *test) targets(ctx context.Context) (map[string]string, error) {
 	targets := map[string]string{"the API server": "kubernetes.default.svc:443"}
-	temporal := t.admin.in("temporal")
+	temporal, nats := t.admin.in("temporal"), t.admin.in(natsNamespace)
 	for _, target := range []struct {
 		name     string
 		k        kubectl
@@ -160,6 +161,9 @@ func (t *test) targets(ctx context.Context) (map[string]string, error) {
 		{"Temporal", temporal, "app.kubernetes.io/component=frontend", "7233"},
 		{"Temporal's Web UI", temporal, "app.kubernetes.io/component=web", "8080"},
 		{"PostgreSQL", temporal, "app=temporal-postgresql", "5432"},
+		{"NATS", nats, "app.kubernetes.io/component=nats", "4222"},
+		{"NATS's other servers", nats, "app.kubernetes.io/component=nats", "6222"},
+		{"NATS's monitoring", nats, "app.kubernetes.io/component=nats", "8222"},
 	} {
 		ip, err := target.k.run(ctx, "get", "pods", "-l", target.selector, "--field-selector", "status.phase=Running", "-o", "jsonpath={.items[0].status.podIP}")
 		if err != nil {

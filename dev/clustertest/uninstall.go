@@ -17,7 +17,10 @@ func (t *test) uninstall(ctx context.Context) error {
 	if err := t.leaves(ctx, "twtr", "persistentvolumeclaim/"); err != nil {
 		return err
 	}
-	_, err := t.deployer.run(ctx, "delete", "pvc", "-l", "app.kubernetes.io/instance=twtr")
+	if _, err := t.deployer.run(ctx, "delete", "pvc", "-l", "app.kubernetes.io/instance=twtr"); err != nil {
+		return err
+	}
+	_, err := t.admin.run(ctx, "delete", "--wait=false", "namespace", natsNamespace) // of the check of events
 	return err
 }
 

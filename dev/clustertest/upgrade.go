@@ -58,7 +58,7 @@ func (t *test) rollback(ctx context.Context) error {
 	if err := t.setVersion(ctx, "set-current-version", tag(t.v1)); err != nil {
 		return err
 	}
-	if _, err := t.deployer.command(ctx, "", "helm", "-n", t.namespace, "rollback", "twtr", "2", "--wait"); err != nil {
+	if _, err := t.deployer.command(ctx, "", "helm", "-n", t.namespace, "rollback", "twtr", "--wait"); err != nil {
 		return err
 	}
 	if err := load.Finish(ctx, nil); err != nil {

@@ -42,6 +42,7 @@ func (t *test) checks() []checks.Check {
 		all = append(all, checks.Check{Name: service + " crashes under load", Run: func(ctx context.Context) error { return t.crash(ctx, service) }})
 	}
 	return append(all,
+		checks.Check{Name: "events: NATS starts, and a live feed has each tweet at once", Run: t.events},
 		checks.Check{Name: "make down keeps the data, and make up finds it", Run: t.downAndUp},
 		checks.Check{Name: "docker compose down --volumes leaves nothing", Run: t.removeAll},
 	)
