@@ -63,13 +63,13 @@ func LiveFeed(ctx context.Context, client *Client, prefix string) (longest time.
 // stream returns the lines of a live feed until ctx ends.
 func (c *Client) stream(ctx context.Context, token string) (<-chan string, error) {
 	ctx, cancel := context.WithCancel(ctx)
+	defer time.AfterFunc(liveLimit, cancel).Stop()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, c.URL+"/feeds/me/stream", nil)
 	if err != nil {
 		return nil, err
 	}
 	request.Header = Bearer(token)
-	defer time.AfterFunc(liveLimit, cancel).Stop()
-	response, err := (&http.Client{Transport: c.HTTP.Transport}).Do(request) // it lasts
+	response, err := (&http.Client{Transport: c.HTTP.Transport}).Do(request) //nolint:bodyclose // the goroutine closes it
 	if err != nil {
 		return nil, fmt.Errorf("no response within %v: %w", liveLimit, err)
 	}
