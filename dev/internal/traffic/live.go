@@ -71,7 +71,7 @@ func (c *Client) stream(ctx context.Context, token string) (<-chan string, error
 	request.Header = Bearer(token)
 	response, err := (&http.Client{Transport: c.HTTP.Transport}).Do(request) //nolint:bodyclose // the goroutine closes it
 	if err != nil {
-		return nil, fmt.Errorf("no response within %v: %w", liveLimit, err)
+		return nil, fmt.Errorf("no response, or not within %v: %w", liveLimit, err)
 	}
 	if response.StatusCode != http.StatusOK {
 		defer response.Body.Close()
