@@ -27,16 +27,18 @@ func (t *test) events(ctx context.Context) error {
 		{nats, []string{"create", "secret", "generic", "twtr-nats", "--from-literal", "password=" + password}},
 		{t.deployer, []string{"create", "secret", "generic", "twtr-nats", "--from-literal", "username=twtr", "--from-literal", "password=" + password}},
 		{nats, []string{"apply", "-f", "dev/cluster/nats.yaml"}},
-		{nats, []string{"rollout", "status", "statefulset/nats", "--timeout=3m"}},
 	} {
 		if _, err := command.k.run(ctx, command.args...); err != nil {
 			return err
 		}
 	}
+	// The migration waits for NATS, and the pods for the schema alone.
 	if err := t.deployer.make(ctx, "helm-upgrade", withEvents); err != nil {
 		return err
 	}
-	// The pods wait for the schema, and not for the stream.
+	if _, err := nats.run(ctx, "rollout", "status", "statefulset/nats", "--timeout=3m"); err != nil {
+		return err
+	}
 	if err := traffic.Eventually(ctx, 30*time.Second, func() error { return t.published(ctx, 0) }); err != nil {
 		return fmt.Errorf("the migration: %w", err)
 	}
