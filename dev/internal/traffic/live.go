@@ -11,8 +11,8 @@ import (
 )
 
 const (
-	// LiveTweets is how many tweets LiveFeed posts, one a second, and liveLimit is the time in which each must arrive. The looks of a stream
-	// at the store are further apart, so they cannot find all in time; and a proxy that waits for more bytes passes none on in time.
+	// LiveTweets is how many tweets LiveFeed posts, one a second, and liveLimit is the time in which each must arrive. A stream checks the
+	// store less often, so it cannot find all there in time; and a proxy that waits for more bytes passes none on in time.
 	LiveTweets = 5
 	liveLimit  = 2 * time.Second
 )
