@@ -35,7 +35,7 @@ const (
 	disconnectedCheck = 15 * time.Second
 	// missedSpread times the number of streams is the time over which all check the store when events may have been missed.
 	missedSpread = 500 * time.Microsecond
-	// baseline is how many of the newest items of a feed a new stream takes for known.
+	// baseline is how many of the newest items of a feed a new stream treats as known to the reader.
 	baseline = 100
 	// maxMissed is how many rows a feed may have above the mark in addition to those that a position can name; more are not sent one by one.
 	maxMissed = 1000
@@ -198,7 +198,7 @@ func (s *stream) begin(ctx context.Context, lastEventID string) error {
 	return s.startOver(ctx)
 }
 
-// startOver takes all that is in the feed for known.
+// startOver treats all that is in the feed as known to the reader.
 func (s *stream) startOver(ctx context.Context) error {
 	s.position = position{mark: keyAt(s.now().Add(-positionAge))}
 	rows, err := s.store.FeedRows(ctx, s.who.username, s.window(), baseline)
@@ -429,7 +429,7 @@ var errTooManyMissed = errors.New("more tweets were missed than are sent one by 
 func (s *stream) find(ctx context.Context) (found []*notice, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
-	if s.wait < s.Check { // what was missed may have been a follow
+	if s.wait < s.Check { // events may have been missed a short time ago, those of follows too
 		if err := s.readFollowings(ctx); err != nil {
 			return nil, false, err
 		}
