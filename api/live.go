@@ -97,11 +97,8 @@ func (l *live) run(ctx context.Context) {
 
 // start serves an admitted stream on the connection. The response begins with head.
 func (l *live) start(s *stream, connection net.Conn, head string) {
-	go func() { // clients send nothing more: this ends with the connection
-		one := make([]byte, 1)
-		for err := error(nil); err == nil; {
-			_, err = connection.Read(one)
-		}
+	go func() { // clients send nothing more, so this returns when the connection ends
+		_, _ = connection.Read(make([]byte, 1))
 		s.end(endClient)
 	}()
 	go func() {

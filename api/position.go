@@ -15,9 +15,9 @@ import (
 // feed has and the position has not. "All after the last tweet" would not be enough, because tweets come into a feed in another order
 // than that of their ids: the clocks of API processes differ, and a delivery may be late by minutes.
 //
-// It names the newest tweets that the reader has, those above a mark, by keys that keep the order of ids. Of what is below the
-// mark nothing is known, and nothing is sent. The mark stays below what is younger than positionAge, unless the reader has more than
-// maxPosition newer tweets.
+// It names the newest tweets that the reader has, those above a mark, by keys that keep the order of ids. Tweets up to the mark are never
+// sent, whether the reader has them or not. The mark is positionAge old or, if the reader has more than maxPosition tweets that are newer,
+// the newest one that the position does not name.
 type position struct {
 	mark uint64
 	has  []uint64 // in ascending order, above mark; keyDeleted is set of those whose deletion the reader knows
@@ -77,6 +77,14 @@ func (p *position) shows(id uuid.UUID) bool {
 func (p *position) knowsDeletion(id uuid.UUID) bool {
 	i, found := p.find(tweetKey(id))
 	return found && p.has[i]&keyDeleted != 0
+}
+
+// newest is the key of the newest tweet that the reader has, or the mark if that is newer.
+func (p *position) newest() uint64 {
+	if n := len(p.has); n > 0 {
+		return p.has[n-1] &^ keyDeleted
+	}
+	return p.mark
 }
 
 // add notes that the reader has the tweet, or was told of its deletion.

@@ -35,10 +35,11 @@ const (
 	disconnectedCheck = 15 * time.Second
 	// missedSpread times the number of streams is the time over which all check the store when events may have been missed.
 	missedSpread = 500 * time.Microsecond
-	// baseline is how many of the newest items of a feed a new stream treats as known to the reader.
-	baseline = 100
-	// maxMissed is how many rows a feed may have above the mark in addition to those that a position can name; more are not sent one by one.
+	// maxMissed is how many rows a feed may have above the mark in addition to those that a position can name. With more the stream sends a
+	// reset instead.
 	maxMissed = 1000
+	// maxRows is how many rows of a feed a check reads.
+	maxRows = maxPosition + maxMissed
 	// maxPerCheck is how many tweets one check of the store reads.
 	maxPerCheck = 100
 	// followingsPage is how many names are read at a time.
@@ -103,10 +104,10 @@ func (n *notice) domain() string {
 
 // stream is one live feed: what changes in the reader's feed while it is open or, if it continues another one, since then.
 //
-// What it promises is what the store promises, that a tweet comes into all feeds: each tweet that comes into the feed within positionAge of
-// its time, and the deletion of each that the position names, is sent once. Events that are published make it fast and nothing depends on
-// them: they may be lost, late, or come twice. The stream checks the store when it begins, soon after that, whenever
-// events may have been missed, and now and then; it sends what the feed has and its position has not.
+// A tweet that comes into the feed within positionAge of its time is sent once, and so is the deletion of a tweet that the position names.
+// Events make the stream fast, and nothing depends on them: they may be lost, late, or come twice. The stream checks the store when it
+// continues another one, soon after it has begun, whenever events may have been missed, and now and then; it sends what the feed has and
+// its position has not.
 //
 // It subscribes, and only then reads whom the reader follows, and then the feed. So what is published while it reads waits in the queue, and
 // is sent unless it was found in the store.
@@ -128,7 +129,8 @@ type stream struct {
 	wait    time.Duration // from the next check to the one after it
 
 	endOnce sync.Once
-	ended   chan struct{}
+	context context.Context // ends with the stream
+	cancel  context.CancelFunc
 	reason  endReason
 }
 
@@ -145,7 +147,7 @@ func (s *stream) push(n *notice) {
 func (s *stream) end(reason endReason) {
 	s.endOnce.Do(func() {
 		s.reason = reason
-		close(s.ended)
+		s.cancel()
 	})
 }
 
@@ -162,14 +164,24 @@ func (a *API) openStream(c *gin.Context) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &stream{live: a.live, who: caller(c), request: c.GetString(requestIDKey), opened: a.now(), expires: expires, queue: make(chan *notice, streamQueue), ended: make(chan struct{}), wait: a.live.FirstCheck}
+	s := &stream{
+		live: a.live, who: caller(c), request: c.GetString(requestIDKey), opened: a.now(), expires: expires,
+		queue: make(chan *notice, streamQueue), wait: a.live.FirstCheck,
+	}
+	s.context, s.cancel = context.WithCancel(context.Background())
 	if err := a.live.admit(s); err != nil {
 		return nil, err
 	}
+	begun := false
+	defer func() { // also after a panic
+		if !begun {
+			a.live.remove(s)
+		}
+	}()
 	if err := s.begin(c.Request.Context(), c.GetHeader("Last-Event-ID")); err != nil {
-		a.live.remove(s)
 		return nil, err
 	}
+	begun = true
 	return s, nil
 }
 
@@ -200,17 +212,15 @@ func (s *stream) begin(ctx context.Context, lastEventID string) error {
 
 // startOver treats all that is in the feed as known to the reader.
 func (s *stream) startOver(ctx context.Context) error {
-	s.position = position{mark: keyAt(s.now().Add(-positionAge))}
-	rows, err := s.store.FeedRows(ctx, s.who.username, s.window(), baseline)
+	p := position{mark: keyAt(s.now().Add(-positionAge))}
+	rows, err := s.store.FeedRows(ctx, s.who.username, p.window(), maxPosition+1)
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
-		s.add(row.ID, row.Retracted)
+	for _, row := range slices.Backward(rows) {
+		p.add(row.ID, row.Retracted) // raises the mark if there are more rows
 	}
-	if len(rows) == baseline { // there may be more
-		s.raise(tweetKey(rows[baseline-1].ID))
-	}
+	s.position = p
 	return nil
 }
 
@@ -292,8 +302,6 @@ func (s *stream) setFollows(name string, follows bool) error {
 
 // serve sends the stream until it ends.
 func (s *stream) serve(connection net.Conn, head string) {
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
 	s.check = time.NewTimer(0)
 	defer s.check.Stop()
 	s.setCheck(jitter(s.wait))
@@ -306,28 +314,23 @@ func (s *stream) serve(connection net.Conn, head string) {
 	}
 	for {
 		if len(s.queue) == 0 || out.full() {
-			switch err := out.flush(); {
-			case errors.Is(err, os.ErrDeadlineExceeded):
-				s.end(endSlow)
-			case err != nil:
-				s.end(endClient)
-			}
+			s.flush(out)
 		}
 		var slot chan<- struct{}
 		if s.due {
 			slot = s.checks
 		}
 		select {
-		case <-s.ended:
+		case <-s.context.Done():
 			return
 		default: // an end comes before all else
 		}
 		select {
-		case <-s.ended:
+		case <-s.context.Done():
 		case n := <-s.queue:
-			s.handle(ctx, n, out)
+			s.handle(n, out)
 		case slot <- struct{}{}:
-			s.checkStore(ctx, out)
+			s.checkStore(out)
 		case <-s.check.C:
 			s.due = true
 		case <-comments.C:
@@ -336,16 +339,26 @@ func (s *stream) serve(connection net.Conn, head string) {
 	}
 }
 
+// flush ends the stream if the reader does not take what is written.
+func (s *stream) flush(out *frames) {
+	switch err := out.flush(); {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		s.end(endSlow)
+	case err != nil:
+		s.end(endClient)
+	}
+}
+
 // handle sends what the stream was told, if the reader has it not.
-func (s *stream) handle(ctx context.Context, n *notice, out *frames) {
+func (s *stream) handle(n *notice, out *frames) {
 	switch n.kind {
 	case noticeTweet, noticeDeletion:
 		if s.follows(n.author) && s.send(n, out) {
-			s.metrics.sent.Add(ctx, 1, s.metrics.fromEvents)
+			s.metrics.sent.Add(s.context, 1, s.metrics.fromEvents)
 		}
 	case noticeFollow:
 		// Events of a pair may come late or twice: the store has what holds.
-		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		ctx, cancel := context.WithTimeout(s.context, checkTimeout)
 		defer cancel()
 		_, err := s.store.Follow(ctx, s.who.username, n.author)
 		switch twtr.ErrorCode(err) {
@@ -389,23 +402,28 @@ func (s *stream) setCheck(d time.Duration) {
 	s.check.Reset(d)
 }
 
-// checkStore sends what the feed has and the reader has not. The stream holds a slot, and releases it before it writes.
-func (s *stream) checkStore(ctx context.Context, out *frames) {
+// checkStore sends what the feed has and the reader has not. The stream holds a slot, which find releases.
+func (s *stream) checkStore(out *frames) {
 	begin := s.now()
-	found, more, err := s.find(ctx)
-	<-s.checks
+	found, more, err := s.find()
+	if s.context.Err() != nil {
+		return
+	}
 	outcome := s.metrics.ok
 	if err != nil {
 		outcome = s.metrics.notOK
 	}
-	s.metrics.checks.Add(ctx, 1, outcome)
+	s.metrics.checks.Add(s.context, 1, outcome)
 	if errors.Is(err, errTooManyMissed) {
 		out.event("reset", &s.position, []byte("{}"))
 		err = nil
 	}
 	for _, n := range found {
 		if s.send(n, out) {
-			s.metrics.sent.Add(ctx, 1, s.metrics.fromStore)
+			s.metrics.sent.Add(s.context, 1, s.metrics.fromStore)
+		}
+		if out.full() {
+			s.flush(out)
 		}
 	}
 	if s.due = more && err == nil; s.due {
@@ -414,29 +432,37 @@ func (s *stream) checkStore(ctx context.Context, out *frames) {
 	if err == nil { // nothing is left that the mark could pass
 		s.raise(keyAt(begin.Add(-positionAge)))
 	}
+	if err != nil {
+		s.wait = s.FirstCheck
+	}
 	next := s.wait
 	if !s.Events.Connected() {
 		next = min(next, disconnectedCheck)
 	}
 	s.setCheck(jitter(min(next, s.Check)))
-	s.wait = min(checkGrowth*s.wait, s.Check)
+	if err == nil {
+		s.wait = min(checkGrowth*s.wait, s.Check)
+	}
 }
 
 // errTooManyMissed means that the stream has begun anew.
 var errTooManyMissed = errors.New("more tweets were missed than are sent one by one")
 
 // find returns what the feed has and the reader has not, in the order of the ids, and whether there is more.
-func (s *stream) find(ctx context.Context) (found []*notice, more bool, err error) {
-	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+// It releases the slot that the stream holds.
+func (s *stream) find() (found []*notice, more bool, err error) {
+	defer func() { <-s.checks }()
+	ctx, cancel := context.WithTimeout(s.context, checkTimeout)
 	defer cancel()
-	if s.wait < s.Check { // events may have been missed a short time ago, those of follows too
-		if err := s.readFollowings(ctx); err != nil {
-			return nil, false, err
-		}
+	if err := s.readFollowings(ctx); err != nil {
+		return nil, false, err
 	}
-	const limit = maxPosition + maxMissed
-	rows, err := s.store.FeedRows(ctx, s.who.username, s.window(), limit)
-	if err == nil && len(rows) == limit {
+	rows, err := s.store.FeedRows(ctx, s.who.username, s.window(), maxRows)
+	if err != nil {
+		return nil, false, err
+	}
+	missed, err := s.missedTooMany(ctx, rows)
+	if err == nil && missed {
 		if err = s.startOver(ctx); err == nil {
 			err = errTooManyMissed
 		}
@@ -463,6 +489,19 @@ func (s *stream) find(ctx context.Context) (found []*notice, more bool, err erro
 		}
 	}
 	return found, false, nil
+}
+
+// missedTooMany reports whether the feed has had tweets that the reader has not and that are not among the rows: there were more, or a trim
+// has removed them.
+func (s *stream) missedTooMany(ctx context.Context, rows []twtr.FeedRow) (bool, error) {
+	if len(rows) == maxRows {
+		return true, nil
+	}
+	if len(rows) == 0 || tweetKey(rows[len(rows)-1].ID) <= s.newest() {
+		return false, nil // a trim would have removed older rows first
+	}
+	floor, err := s.store.FeedFloor(ctx, s.who.username, maxRows)
+	return tweetKey(floor) > s.newest(), err
 }
 
 // jitter is about that time, so that streams that began together do not stay together.

@@ -222,8 +222,7 @@ func TestALiveFeedHasTweetsDeletionsFollowsAndUnfollows(t *testing.T) {
 	l.follow(bob, "ann")
 	l.tweet(ann, "before")
 	l.eventually("it is delivered", func() bool { return len(l.feed(bob)) == 1 })
-	a, _ := l.api(func(c *api.Config) { c.Streams.Check = 2 * time.Second }) // so the stream reads once only whom its reader follows
-	f := a.stream(bob, "")
+	f := l.stream(bob, "")
 	require.Equal(t, "text/event-stream", f.Header.Get("Content-Type"))
 	require.Equal(t, "no-store", f.Header.Get("Cache-Control"))
 	require.Equal(t, "no", f.Header.Get("X-Accel-Buffering"))
@@ -437,16 +436,25 @@ func TestWhatHappensWhileAStreamBeginsIsSentOnce(t *testing.T) {
 	}
 }
 
-func TestEventsOfFollowsMayComeLateAndTwice(t *testing.T) {
+func TestEventsOfFollowsTakeEffectAndMayComeLateAndTwice(t *testing.T) {
 	t.Parallel()
 	l := newLiveStack(t, "sqlite")
+	a, _ := l.api(func(c *api.Config) { c.Streams.FirstCheck, c.Streams.Check = time.Hour, time.Hour }) // so there is nothing but events
 	publisher := l.connect()
 	bob, err := accessToken("bob")
 	require.NoError(t, err)
 	edge := twtr.Follow{Follower: "bob", Followee: "ann", At: time.Now()}
 	require.NoError(t, l.store.PutFollow(t.Context(), edge))
-	l.stream(bob, "")
+	a.stream(bob, "")
 	require.Equal(t, 1, subscriptions(l.nats, "twtr.tweets.*.ann"))
+	carl := twtr.Follow{Follower: "bob", Followee: "carl", At: time.Now()}
+	require.NoError(t, l.store.PutFollow(t.Context(), carl))
+	require.NoError(t, publisher.Publish(t.Context(), twtr.FollowEvent(carl, true, "test")))
+	l.eventually("a follow takes effect", func() bool { return subscriptions(l.nats, "twtr.tweets.*.carl") == 1 })
+	carl.At = carl.At.Add(time.Second)
+	require.NoError(t, l.store.DeleteFollow(t.Context(), carl))
+	require.NoError(t, publisher.Publish(t.Context(), twtr.FollowEvent(carl, false, "test")))
+	l.eventually("an unfollow takes effect", func() bool { return subscriptions(l.nats, "twtr.tweets.*.carl") == 0 })
 	for i, follows := range []bool{true, false, false, true, false} {
 		require.NoError(t, publisher.Publish(t.Context(), twtr.FollowEvent(edge, follows, fmt.Sprint(i))))
 	}
@@ -471,6 +479,25 @@ func TestAStreamThatCannotContinueSaysSo(t *testing.T) {
 	f.await(1)
 	l.tweet(ann, "after it")
 	require.Equal(t, []string{"reset ", "after it"}, told(t, f.await(2)))
+	id = f.id()
+	f.stop()
+
+	// A trim has removed tweets that the reader has not.
+	deliver := func(n int) {
+		for i := range n {
+			require.NoError(t, l.store.PutFeedItem(t.Context(), l.putTweet("ann", fmt.Sprint("more ", i)), []string{"bob"}))
+		}
+	}
+	deliver(8)
+	require.NoError(t, l.store.TrimFeed(t.Context(), "bob", 5))
+	f = l.stream(bob, id)
+	require.Equal(t, []string{"reset "}, told(t, f.await(1)))
+	id = f.id()
+	f.stop()
+	deliver(3)
+	require.NoError(t, l.store.TrimFeed(t.Context(), "bob", 4)) // it has kept one that the reader has
+	f = l.stream(bob, id)
+	require.Equal(t, []string{"more 0", "more 1", "more 2"}, told(t, f.await(3)))
 }
 
 // putTweet stores a tweet without a workflow.
@@ -528,6 +555,10 @@ func TestAStreamSendsWhatItsProcessMissedWhileItWasDisconnected(t *testing.T) {
 	}
 	require.NoError(t, conn.ForceReconnect())
 	require.Equal(t, []string{"of ann", "of carl"}, told(t, f.await(2)))
+	l.nats.Stop()
+	time.Sleep(3 * time.Second) // in which the stream checks the store because the connection is broken
+	require.NoError(t, l.store.PutFeedItem(t.Context(), l.putTweet("ann", "while NATS is unavailable"), []string{"bob"}))
+	require.Equal(t, "while NATS is unavailable", told(t, f.await(3))[2])
 }
 
 func TestAStreamEndsWithItsTokenAndItsSession(t *testing.T) {

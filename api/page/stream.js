@@ -84,6 +84,7 @@ async function * events(body, heard) {
 }
 
 export const sleep = (ms, signal) => new Promise(done => {
-  const timer = setTimeout(done, ms)
-  signal.addEventListener('abort', () => { clearTimeout(timer); done() }, {once: true})
+  const end = () => { clearTimeout(timer); signal.removeEventListener('abort', end); done() }
+  const timer = setTimeout(end, ms)
+  signal.addEventListener('abort', end)
 })

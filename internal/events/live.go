@@ -65,19 +65,21 @@ func (l *Live) Sync(ctx context.Context) error {
 // Connected reports whether events arrive.
 func (l *Live) Connected() bool { return l.conn.IsConnected() }
 
-// Run calls receive for each event, one after the other, and missed whenever events may have been missed before, until ctx ends.
-// Neither may wait for anything.
+// Run calls receive for each event, one after the other, until ctx ends. It calls missed when the connection breaks, and whenever events
+// may have been missed before. Neither may wait for anything.
 func (l *Live) Run(ctx context.Context, receive func(twtr.Event), missed func()) {
-	connected := l.conn.StatusChanged(nats.CONNECTED)
+	changed := l.conn.StatusChanged(nats.CONNECTED, nats.RECONNECTING)
 	for {
 		select {
 		case m := <-l.messages:
 			if e, err := Parse(m.Data); err == nil { // else it is another publisher's
 				receive(e)
 			}
-		case <-connected:
-			go func() { // the client has sent all subscriptions again
-				_ = l.Sync(ctx) // if this fails, the connection does, too
+		case status := <-changed:
+			go func() {
+				if status == nats.CONNECTED { // the client has sent all subscriptions again
+					_ = l.Sync(ctx) // if this fails, the connection does, too
+				}
 				l.miss()
 			}()
 		case <-l.missed:
