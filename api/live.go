@@ -60,6 +60,8 @@ type live struct {
 // topicKey names events of a domain that one user caused.
 type topicKey struct{ domain, username string }
 
+func (k topicKey) subject() string { return events.DomainSubject(k.domain, k.username) }
+
 // The domains whose events streams receive.
 const (
 	tweetsDomain    = "tweets"
@@ -69,8 +71,7 @@ const (
 // topic is a subscription, and the streams that it is for.
 type topic struct {
 	topicKey
-	subscription events.Subscription
-	streams      map[*stream]struct{}
+	streams map[*stream]struct{}
 }
 
 func newLive(c StreamConfig, store twtr.Store, revoked *revocations, now func() time.Time, log *slog.Logger, provider metric.MeterProvider) (*live, error) {
@@ -172,11 +173,7 @@ func (l *live) admit(s *stream) error {
 		return &twtr.Error{Code: twtr.TooManyRequests, Err: retryAfter(perUserRetry),
 			Message: fmt.Sprintf("you have %d streams at this process: close one, or retry in %v", len(self.streams), perUserRetry)}
 	}
-	self, err := l.join(s, followersDomain, s.who.username)
-	if err != nil {
-		return err
-	}
-	s.self = self
+	s.self = l.join(s, followersDomain, s.who.username)
 	l.streams[s] = struct{}{}
 	l.serving.Add(1)
 	l.metrics.open.Add(context.Background(), 1)
@@ -197,26 +194,23 @@ func (l *live) remove(s *stream) {
 }
 
 // join lets the stream receive a user's events in a domain. The caller has the lock.
-func (l *live) join(s *stream, domain, username string) (*topic, error) {
+func (l *live) join(s *stream, domain, username string) *topic {
 	key := topicKey{domain, username}
 	t := l.topics[key]
 	if t == nil {
-		subscription, err := l.Events.Subscribe(events.DomainSubject(domain, username))
-		if err != nil {
-			return nil, &dependencyError{dependency: "NATS", err: &twtr.Error{Code: twtr.Unavailable, Message: "live feeds are unavailable", Err: err}}
-		}
-		t = &topic{key, subscription, make(map[*stream]struct{}, 1)}
+		l.Events.Subscribe(key.subject())
+		t = &topic{key, make(map[*stream]struct{}, 1)}
 		l.topics[key] = t
 	}
 	t.streams[s] = struct{}{}
-	return t, nil
+	return t
 }
 
 // part is the opposite of join.
 func (l *live) part(s *stream, t *topic) {
 	delete(t.streams, s)
 	if len(t.streams) == 0 {
-		_ = t.subscription.Unsubscribe() // fails only if the connection is closed
+		l.Events.Unsubscribe(t.subject())
 		delete(l.topics, t.topicKey)
 	}
 }

@@ -237,15 +237,14 @@ func (s *stream) readFollowings(ctx context.Context) error {
 			break
 		}
 	}
-	joined, err := s.setAuthors(names)
-	if joined && s.Events.Connected() {
+	if s.setAuthors(names) && s.Events.Connected() {
 		_ = s.Events.Sync(ctx)
 	}
-	return err
+	return nil
 }
 
 // setAuthors subscribes to the tweets of these users, whose names are in order, and reports whether some are new.
-func (s *stream) setAuthors(names []string) (joined bool, err error) {
+func (s *stream) setAuthors(names []string) (joined bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old := s.authors
@@ -259,17 +258,12 @@ func (s *stream) setAuthors(names []string) (joined bool, err error) {
 			s.authors, old = append(s.authors, old[0]), old[1:]
 			continue
 		}
-		t, err := s.join(s, tweetsDomain, name)
-		if err != nil {
-			s.authors = append(s.authors, old...)
-			return joined, err
-		}
-		s.authors, joined = append(s.authors, t), true
+		s.authors, joined = append(s.authors, s.join(s, tweetsDomain, name)), true
 	}
 	for _, t := range old {
 		s.part(s, t)
 	}
-	return joined, nil
+	return joined
 }
 
 func (s *stream) findAuthor(name string) (int, bool) {
@@ -282,22 +276,17 @@ func (s *stream) follows(name string) bool {
 }
 
 // setFollows makes one user's tweets part of the stream, or no longer.
-func (s *stream) setFollows(name string, follows bool) error {
+func (s *stream) setFollows(name string, follows bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	i, found := s.findAuthor(name)
 	switch {
 	case follows && !found:
-		t, err := s.join(s, tweetsDomain, name)
-		if err != nil {
-			return err
-		}
-		s.authors = slices.Insert(s.authors, i, t)
+		s.authors = slices.Insert(s.authors, i, s.join(s, tweetsDomain, name))
 	case !follows && found:
 		s.part(s, s.authors[i])
 		s.authors = slices.Delete(s.authors, i, i+1)
 	}
-	return nil
 }
 
 // serve sends the stream until it ends.
@@ -363,8 +352,8 @@ func (s *stream) handle(n *notice, out *frames) {
 		_, err := s.store.Follow(ctx, s.who.username, n.author)
 		switch twtr.ErrorCode(err) {
 		case "", twtr.NotFound:
-			_ = s.setFollows(n.author, err == nil) // the next check of the store does it again
-		}
+			s.setFollows(n.author, err == nil)
+		} // else the next check of the store does it
 		s.checkAfter(s.FirstCheck)
 	case noticeMissed:
 		s.checkAfter(randomUpTo(n.spread))
