@@ -26,7 +26,7 @@ type position struct {
 const (
 	// positionAge is how late a tweet may come into a feed and still be sent.
 	positionAge = 24 * time.Hour
-	// maxPosition bounds the tweets that a position names. Its text has at most some 4,000 characters then, which all proxies allow in a
+	// maxPosition bounds the tweets that a position names. Its text has at most some 4,100 characters then, which all proxies allow in a
 	// header: nginx has the least room, 8 KiB.
 	maxPosition = 600
 	// keyDeleted is a bit that no key has.
