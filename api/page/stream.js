@@ -84,7 +84,6 @@ async function * events(body, heard) {
 }
 
 export const sleep = (ms, signal) => new Promise(done => {
-  const end = () => { clearTimeout(timer); signal.removeEventListener('abort', end); done() }
-  const timer = setTimeout(end, ms)
+  const end = () => { clearTimeout(timer); signal.removeEventListener('abort', end); done() }, timer = setTimeout(end, ms)
   signal.addEventListener('abort', end)
 })
