@@ -121,7 +121,7 @@ type stream struct {
 	self    *topic
 	authors []*topic // whom the reader follows, by name
 	position
-	reset bool // the client's position is of no use
+	reset bool // the stream cannot continue from the client's position
 
 	check   *time.Timer   // until the next check of the store
 	checkAt time.Time     // when it ends
@@ -418,27 +418,23 @@ func (s *stream) checkStore(out *frames) {
 	if s.due = more && err == nil; s.due {
 		return
 	}
-	if err == nil { // nothing is left that the mark could pass
-		s.raise(keyAt(begin.Add(-positionAge)))
+	next := s.FirstCheck
+	if err == nil {
+		s.raise(keyAt(begin.Add(-positionAge))) // nothing is left that the mark could pass
+		next = s.wait
 	}
-	if err != nil {
-		s.wait = s.FirstCheck
-	}
-	next := s.wait
+	s.wait = min(checkGrowth*next, s.Check)
 	if !s.Events.Connected() {
 		next = min(next, disconnectedCheck)
 	}
 	s.setCheck(jitter(min(next, s.Check)))
-	if err == nil {
-		s.wait = min(checkGrowth*s.wait, s.Check)
-	}
 }
 
 // errTooManyMissed means that the stream has begun anew.
 var errTooManyMissed = errors.New("more tweets were missed than are sent one by one")
 
-// find returns what the feed has and the reader has not, in the order of the ids, and whether there is more.
-// It releases the slot that the stream holds.
+// find returns what the feed has and the reader has not, in the order of the ids, and whether there is more. It releases the slot that the
+// stream holds.
 func (s *stream) find() (found []*notice, more bool, err error) {
 	defer func() { <-s.checks }()
 	ctx, cancel := context.WithTimeout(s.context, checkTimeout)
@@ -486,8 +482,8 @@ func (s *stream) missedTooMany(ctx context.Context, rows []twtr.FeedRow) (bool, 
 	if len(rows) == maxRows {
 		return true, nil
 	}
-	if len(rows) == 0 || tweetKey(rows[len(rows)-1].ID) <= s.newest() {
-		return false, nil // a trim would have removed older rows first
+	if len(rows) == 0 || tweetKey(rows[0].ID) <= s.newest() {
+		return false, nil // a trim keeps the newest row
 	}
 	floor, err := s.store.FeedFloor(ctx, s.who.username, maxRows)
 	return tweetKey(floor) > s.newest(), err

@@ -477,10 +477,12 @@ func TestAStreamThatCannotContinueSaysSo(t *testing.T) {
 	}
 	f = l.stream(bob, id)
 	f.await(1)
+	late := l.putTweet("ann", "delivered after a trim")
 	l.tweet(ann, "after it")
 	require.Equal(t, []string{"reset ", "after it"}, told(t, f.await(2)))
 	id = f.id()
 	f.stop()
+	l.eventually("it is delivered", func() bool { return l.feed(bob)[0].Content == "after it" })
 
 	// A trim has removed tweets that the reader has not.
 	deliver := func(n int) {
@@ -490,6 +492,7 @@ func TestAStreamThatCannotContinueSaysSo(t *testing.T) {
 	}
 	deliver(8)
 	require.NoError(t, l.store.TrimFeed(t.Context(), "bob", 5))
+	require.NoError(t, l.store.PutFeedItem(t.Context(), late, []string{"bob"}))
 	f = l.stream(bob, id)
 	require.Equal(t, []string{"reset "}, told(t, f.await(1)))
 	id = f.id()
