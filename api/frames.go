@@ -39,6 +39,9 @@ func (f *frames) event(name string, p *position, data []byte) {
 	f.append("id: %s\nevent: %s\ndata: %s\n\n", p, name, data)
 }
 
+// reset says that the stream cannot continue where the client was.
+func (f *frames) reset(p *position) { f.event("reset", p, []byte("{}")) }
+
 func (f *frames) comment() { f.append(": alive\n\n") }
 
 func (f *frames) full() bool { return f.buf != nil && len(*f.buf) >= framesFull }

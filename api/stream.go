@@ -299,7 +299,7 @@ func (s *stream) serve(connection net.Conn, head string) {
 	out := &frames{connection: connection}
 	out.begin(head, &s.position)
 	if s.reset {
-		out.event("reset", &s.position, []byte("{}"))
+		out.reset(&s.position)
 	}
 	for {
 		if len(s.queue) == 0 || out.full() {
@@ -404,7 +404,7 @@ func (s *stream) checkStore(out *frames) {
 	}
 	s.metrics.checks.Add(s.context, 1, outcome)
 	if errors.Is(err, errTooManyMissed) {
-		out.event("reset", &s.position, []byte("{}"))
+		out.reset(&s.position)
 		err = nil
 	}
 	for _, n := range found {

@@ -73,10 +73,10 @@ type claims struct {
 	Session uuid.UUID `json:"sid"`
 }
 
-// verifiedToken is what a token says that was verified.
+// verifiedToken is what a token says that was verified, and from when on it is refused.
 type verifiedToken struct {
 	identity
-	expires time.Time
+	refusedFrom time.Time
 }
 
 func newTokens(keys []Key, now func() time.Time) *tokens {
@@ -111,29 +111,28 @@ func (t *tokens) issue(who identity) (string, error) {
 
 // verify returns who has the token, or a [twtr.Unauthenticated] error.
 func (t *tokens) verify(text string) (identity, error) {
-	if known, ok := t.verified.Get(text); ok && t.now().Before(known.(verifiedToken).expires.Add(clockLeeway)) {
-		return known.(verifiedToken).identity, nil
-	}
-	c, err := t.parse(t.parser, text)
-	if err != nil {
-		return identity{}, errTokenRefused()
-	}
-	who := identity{c.Subject, c.Session}
-	t.verified.Add(text, verifiedToken{who, c.ExpiresAt.Time})
-	return who, nil
+	token, err := t.read(text)
+	return token.identity, err
 }
 
 // refusedFrom returns from when on a valid token is refused, because it has expired.
 func (t *tokens) refusedFrom(text string) (time.Time, error) {
-	c, err := t.parse(t.parser, text)
-	if err != nil {
-		return time.Time{}, errTokenRefused()
-	}
-	return c.ExpiresAt.Add(clockLeeway), nil
+	token, err := t.read(text)
+	return token.refusedFrom, err
 }
 
-func errTokenRefused() error {
-	return twtr.Errorf(twtr.Unauthenticated, "the access token is not valid, or has expired: log in or refresh")
+// read verifies a token once; it remembers those that are valid.
+func (t *tokens) read(text string) (verifiedToken, error) {
+	if known, ok := t.verified.Get(text); ok && t.now().Before(known.(verifiedToken).refusedFrom) {
+		return known.(verifiedToken), nil
+	}
+	c, err := t.parse(t.parser, text)
+	if err != nil {
+		return verifiedToken{}, twtr.Errorf(twtr.Unauthenticated, "the access token is not valid, or has expired: log in or refresh")
+	}
+	token := verifiedToken{identity{c.Subject, c.Session}, c.ExpiresAt.Add(clockLeeway)}
+	t.verified.Add(text, token)
+	return token, nil
 }
 
 // once returns whose token it is, or was in the last [twtr.KnownSourceKept]: it may have expired, and its session may have ended.

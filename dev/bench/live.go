@@ -63,7 +63,7 @@ func live(b *bench) error {
 	if err := b.awaitIdle(); err != nil {
 		return err
 	}
-	before, err := memory(p.Process.Pid)
+	before, err := memory(p.Cmd, "VmRSS")
 	if err != nil {
 		return err
 	}
@@ -86,7 +86,7 @@ func live(b *bench) error {
 	if err := p.latency(fmt.Sprintf("POST to event, %d streams", n), allFollow, streams...); err != nil {
 		return err
 	}
-	with, err := memory(p.Process.Pid)
+	with, err := memory(p.Cmd, "VmRSS")
 	if err != nil {
 		return err
 	}
@@ -110,7 +110,7 @@ func (b *bench) natsRoundTrips() error {
 		return err
 	}
 	message := []byte(measure.Content + measure.Content)
-	p50, p99 := []float64{}, []float64{}
+	var percentiles percentiles
 	for range b.scale.rounds {
 		var took []float64
 		for range b.scale.samples {
@@ -124,10 +124,9 @@ func (b *bench) natsRoundTrips() error {
 			took = append(took, measure.Milliseconds(time.Since(begin)))
 			time.Sleep(time.Millisecond)
 		}
-		p50, p99 = append(p50, measure.Percentile(took, 0.5)), append(p99, measure.Percentile(took, 0.99))
+		percentiles.add(took)
 	}
-	b.add("NATS round trip, p50", "ms", p50...)
-	b.add("NATS round trip, p99", "ms", p99...)
+	percentiles.report(b, "NATS round trip")
 	return nil
 }
 
@@ -227,7 +226,7 @@ func (s *liveStream) await(id string) (time.Time, bool) {
 // latency posts tweets of the author with rests, and adds the percentiles of the times until the streams have them.
 func (p *liveAPI) latency(name, author string, streams ...*liveStream) error {
 	samples := max(3, p.b.scale.samples/len(streams))
-	p50, p99 := []float64{}, []float64{}
+	var percentiles percentiles
 	for range p.b.scale.rounds {
 		var mu sync.Mutex
 		var took []float64
@@ -258,21 +257,8 @@ func (p *liveAPI) latency(name, author string, streams ...*liveStream) error {
 			}
 			time.Sleep(50 * time.Millisecond)
 		}
-		p50, p99 = append(p50, measure.Percentile(took, 0.5)), append(p99, measure.Percentile(took, 0.99))
+		percentiles.add(took)
 	}
-	p.b.add(name+", p50", "ms", p50...)
-	p.b.add(name+", p99", "ms", p99...)
+	percentiles.report(p.b, name)
 	return nil
-}
-
-// memory is the resident memory of a process, in MiB.
-func memory(pid int) (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return 0, err
-	}
-	var kib float64
-	_, after, _ := strings.Cut(string(status), "VmRSS:")
-	_, err = fmt.Sscan(after, &kib)
-	return kib / 1024, err
 }

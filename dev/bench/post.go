@@ -72,15 +72,17 @@ func post(b *bench) error {
 		{"1 client", 1, 0},
 		{"16 clients", 16, 0},
 	} {
-		p50, p99, rate := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
+		times, rate := map[string]*percentiles{}, map[string][]float64{}
+		for _, k := range kinds {
+			times[k.name] = &percentiles{}
+		}
 		for range b.scale.rounds {
 			for _, k := range kinds {
 				took, perSecond, err := b.load(load.clients, load.rest, k.do)
 				if err != nil {
 					return err
 				}
-				p50[k.name] = append(p50[k.name], measure.Percentile(took, 0.5))
-				p99[k.name] = append(p99[k.name], measure.Percentile(took, 0.99))
+				times[k.name].add(took)
 				rate[k.name] = append(rate[k.name], perSecond)
 				if err := b.awaitIdle(); err != nil {
 					return err
@@ -88,8 +90,7 @@ func post(b *bench) error {
 			}
 		}
 		for _, k := range kinds {
-			b.add(k.name+", "+load.name+", p50", "ms", p50[k.name]...)
-			b.add(k.name+", "+load.name+", p99", "ms", p99[k.name]...)
+			times[k.name].report(b, k.name+", "+load.name)
 			if load.rest == 0 {
 				b.add(k.name+", "+load.name, "/s", rate[k.name]...)
 			}

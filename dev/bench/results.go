@@ -41,6 +41,18 @@ func (b *bench) add(name, unit string, rounds ...float64) {
 	r.Figures = append(r.Figures, figure{Name: name, Unit: unit, Rounds: rounds, Median: measure.Median(rounds)})
 }
 
+// percentiles are those of the times of each round, in milliseconds.
+type percentiles struct{ p50, p99 []float64 }
+
+func (p *percentiles) add(round []float64) {
+	p.p50, p.p99 = append(p.p50, measure.Percentile(round, 0.5)), append(p.p99, measure.Percentile(round, 0.99))
+}
+
+func (p *percentiles) report(b *bench, name string) {
+	b.add(name+", p50", "ms", p.p50...)
+	b.add(name+", p99", "ms", p.p99...)
+}
+
 // ratio compares two figures of the benchmark that is running, round by round.
 func (b *bench) ratio(name, to string) {
 	r := &b.results[len(b.results)-1]

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -84,13 +85,16 @@ func inARow(b *bench) error {
 }
 
 // feedsPeak is the highest memory use of the feeds worker, in MiB.
-func (b *bench) feedsPeak() (float64, error) {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", b.feeds.Process.Pid))
+func (b *bench) feedsPeak() (float64, error) { return memory(b.feeds, "VmHWM") }
+
+// memory is what Linux calls so of a running process, such as VmRSS, in MiB.
+func memory(process *exec.Cmd, name string) (float64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process.Process.Pid))
 	if err != nil {
 		return 0, err
 	}
 	var kib float64
-	_, after, _ := strings.Cut(string(status), "VmHWM:")
+	_, after, _ := strings.Cut(string(status), name+":")
 	if _, err := fmt.Sscan(after, &kib); err != nil {
 		return 0, err
 	}

@@ -25,11 +25,11 @@ type Live struct {
 	changed chan struct{} // tells that there are some
 }
 
-// change is one of the subscriptions.
+// change begins or ends the subscription of a subject or, if done is not nil, tells that the changes before it are made.
 type change struct {
 	subject   string
 	subscribe bool
-	done      chan<- struct{} // is closed when the changes before it are made; then it is none itself
+	done      chan<- struct{}
 }
 
 // liveBuffer is how many messages may wait for the receiver, which never waits itself.
